@@ -1,0 +1,158 @@
+package state
+
+import "time"
+
+func init() {
+	register[LevelPaged]()
+	register[LevelAcked]()
+	register[LevelSnoozed]()
+	register[UpdatePosted]()
+	register[MessageQueued]()
+	register[MessageTried]()
+	register[ProbesLaid]()
+	register[ProbeJudged]()
+}
+
+// LevelPaged says that a level of the escalation policy was paged.
+type LevelPaged struct {
+	Role   string `json:"role"`
+	Who    string `json:"who,omitempty"`
+	Late   bool   `json:"late,omitempty"`
+	AtOnce bool   `json:"at_once,omitempty"`
+	ByHand bool   `json:"by_hand,omitempty"` // before it was due, by somebody's wish
+}
+
+// Kind implements Fact.
+func (LevelPaged) Kind() string { return "escalation.paged" }
+
+func (f LevelPaged) apply(in *Incident, e Event) {
+	for i := range in.Levels {
+		if l := &in.Levels[i]; l.Role == f.Role && l.AtOnce == f.AtOnce {
+			l.Paged, l.Late = e.Time, f.Late
+			if f.Who != "" {
+				l.Who = f.Who
+			}
+			return
+		}
+	}
+	in.Levels = append(in.Levels, Level{Role: f.Role, Who: f.Who, Due: e.Time, Paged: e.Time})
+}
+
+// LevelAcked says "I have it". It stops the re-pages of its level.
+type LevelAcked struct {
+	Role string `json:"role"`
+}
+
+// Kind implements Fact.
+func (LevelAcked) Kind() string { return "escalation.acked" }
+
+func (f LevelAcked) apply(in *Incident, e Event) {
+	for i := range in.Levels {
+		if l := &in.Levels[i]; l.Role == f.Role && !l.Paged.IsZero() && l.Acked.IsZero() {
+			l.Acked, l.AckBy = e.Time, who(e)
+		}
+	}
+}
+
+// LevelSnoozed puts the next page of a level off.
+type LevelSnoozed struct {
+	Role  string    `json:"role"`
+	Until time.Time `json:"until"`
+}
+
+// Kind implements Fact.
+func (LevelSnoozed) Kind() string { return "escalation.snoozed" }
+
+func (f LevelSnoozed) apply(in *Incident, _ Event) {
+	for i := range in.Levels {
+		if in.Levels[i].Role == f.Role {
+			in.Levels[i].Snooze = f.Until
+		}
+	}
+}
+
+// UpdatePosted says that a status update went into the outbox; the next is due
+// one interval later.
+type UpdatePosted struct {
+	Status Status `json:"status"`
+	Text   string `json:"text"`
+	ETA    string `json:"eta,omitempty"`
+	Head   string `json:"head,omitempty"` // the journal's short head hash, for people outside to hold
+}
+
+// Kind implements Fact.
+func (UpdatePosted) Kind() string { return "update.posted" }
+
+func (f UpdatePosted) apply(in *Incident, e Event) {
+	if !in.Updates.Due.IsZero() && e.Time.After(in.Updates.Due) {
+		in.Updates.Late++
+	}
+	in.Updates.Sent++
+	if in.Updates.Every > 0 && in.Open() {
+		in.Updates.Due = e.Time.Add(in.Updates.Every.D())
+	}
+	if f.ETA != "" {
+		in.ETA = f.ETA
+	}
+}
+
+// MessageQueued puts a message into the durable outbox.
+type MessageQueued struct {
+	ID       string `json:"id"`
+	Channel  string `json:"channel"`
+	Audience string `json:"audience,omitempty"`
+	Purpose  string `json:"purpose"`
+	Text     string `json:"text"`
+}
+
+// Kind implements Fact.
+func (MessageQueued) Kind() string { return "message.queued" }
+
+func (f MessageQueued) apply(in *Incident, e Event) {
+	in.Messages = append(in.Messages, Message{ID: f.ID, Channel: f.Channel, Audience: f.Audience,
+		Purpose: f.Purpose, Text: f.Text, Queued: e.Time})
+}
+
+// MessageTried says how a delivery went. Dead: no further try.
+type MessageTried struct {
+	ID    string `json:"id"`
+	OK    bool   `json:"ok"`
+	Tries int    `json:"tries"`
+	Err   string `json:"err,omitempty"`
+	Dead  bool   `json:"dead,omitempty"`
+}
+
+// Kind implements Fact.
+func (MessageTried) Kind() string { return "message.tried" }
+
+func (f MessageTried) apply(in *Incident, e Event) {
+	for i := range in.Messages {
+		if m := &in.Messages[i]; m.ID == f.ID {
+			m.Tries, m.Err, m.Dead = f.Tries, f.Err, f.Dead
+			if f.OK {
+				m.Sent = e.Time
+			}
+		}
+	}
+}
+
+// ProbesLaid replaces the probes, for a version that became known.
+type ProbesLaid struct {
+	Probes []Probe `json:"probes"`
+}
+
+// Kind implements Fact.
+func (ProbesLaid) Kind() string { return "probes.laid" }
+
+func (f ProbesLaid) apply(in *Incident, _ Event) { in.Probes = f.Probes }
+
+// ProbeJudged says that a probe's verdict changed.
+type ProbeJudged struct {
+	Sample Sample  `json:"sample"`
+	From   Verdict `json:"from,omitempty"`
+}
+
+// Kind implements Fact.
+func (ProbeJudged) Kind() string { return "probe.judged" }
+
+func (f ProbeJudged) apply(in *Incident, _ Event) { set(&in.Verdicts, f.Sample.Probe, f.Sample) }

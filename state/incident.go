@@ -1,0 +1,248 @@
+package state
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Status is where an incident stands.
+type Status string
+
+// Statuses, in the usual order.
+const (
+	Investigating Status = "investigating"
+	Identified    Status = "identified"
+	Fixing        Status = "fixing"
+	Monitoring    Status = "monitoring" // mitigated: the fix is in production and being watched
+	Resolved      Status = "resolved"
+	Closed        Status = "closed" // ended without a hotfix: it can wait
+)
+
+// Incident is the fold of a journal. Only Apply changes it. The zero value is an
+// incident before its declaration.
+type Incident struct {
+	ID          string
+	Title       string
+	Severity    Severity
+	Service     string
+	Environment string
+	Issue       string
+	Impact      string
+	Status      Status
+	ETA         string
+	Declared    time.Time
+	Mitigated   time.Time // zero: not yet
+	Ended       time.Time // zero: open
+	Drill       string    // the scenario's name; empty: a real incident
+	Clock       Clock
+	Policy      Policy
+	By          Actor             // who declared it
+	Roles       map[string]string // role to person
+	Decision    Decision
+	RootCause   string
+	ActionItems []string
+
+	Steps    []Step // the current attempt's view of all 18
+	Attempt  int    // 0 before step 3 opens
+	Epoch    int    // raised by every rollback
+	Closed   []Attempt
+	Facts    map[string]string // what actions found: "baseline", "branch", "commit", "version", "tag"…
+	Probes   []Probe
+	Verdicts map[string]Sample // the last journaled change per probe, for what has no ring
+	Before   map[string]Sample // each probe's reading before the rollout
+
+	Rollouts []Rollout
+	Rollback Rollback
+	Levels   []Level
+	Updates  Updates
+	Messages []Message
+	Here     []Presence
+	Keeper   Actor
+	Warnings []string // said in red until the incident ends, newest last
+	Score    *Score
+
+	Seq  uint64    // the last event applied
+	Last time.Time // its time
+}
+
+// Decision is step 1's: hotfix, the normal release process, or wait.
+type Decision struct {
+	Choice    string // hotfix, normal, wait; empty: not decided
+	Rationale string
+	By        string
+	At        time.Time
+}
+
+// Attempt is what remains of steps 3 to 15 once they were gone through.
+type Attempt struct {
+	N       int
+	Outcome string // "rolled back", "done"
+	Steps   []Step
+}
+
+// Updates is the clock of the status updates.
+type Updates struct {
+	Every Duration
+	Due   time.Time // zero: no clock runs
+	Sent  int
+	Late  int // were due before they were sent
+}
+
+// Level is one escalation level of this incident.
+type Level struct {
+	Role   string
+	Who    string // the person, if the runbook names one
+	Due    time.Time
+	Paged  time.Time // zero: not yet
+	Late   bool      // paged well after it was due (the keeper slept or was dead)
+	Acked  time.Time
+	AckBy  string
+	AtOnce bool
+	Snooze time.Time // re-pages wait until then
+}
+
+// Message is one message to one channel and its way there.
+type Message struct {
+	ID       string
+	Channel  string
+	Audience string
+	Purpose  string // declared, update, page, resolved, rollback, review
+	Text     string
+	Queued   time.Time
+	Sent     time.Time // zero: not delivered
+	Tries    int
+	Err      string // of the last try
+	Dead     bool   // given up
+}
+
+// Presence is one client of the keeper.
+type Presence struct {
+	ID    string
+	Actor Actor
+	Since time.Time
+}
+
+// Score is a drill's card. Durations are incident time; a zero one did not happen.
+type Score struct {
+	Scenario    string   `json:"scenario"`
+	Passed      bool     `json:"passed"` // the scenario ended as it should
+	Outcome     string   `json:"outcome"`
+	Acknowledge Duration `json:"acknowledge"`
+	Decide      Duration `json:"decide"`
+	Mitigate    Duration `json:"mitigate"`
+	Rollback    Duration `json:"rollback"` // from the regression to the verified rollback
+	MissedUpd   int      `json:"missed_updates"`
+	MissedEsc   int      `json:"missed_escalations"`
+	Overridden  int      `json:"overridden"`
+	Done        int      `json:"steps_done"`
+}
+
+// Open reports whether the incident was declared and has not ended.
+func (in *Incident) Open() bool { return in.ID != "" && in.Ended.IsZero() }
+
+// Step finds a step by its number, nil where there is none.
+func (in *Incident) Step(no int) *Step {
+	for i := range in.Steps {
+		if in.Steps[i].No == no {
+			return &in.Steps[i]
+		}
+	}
+	return nil
+}
+
+// Item finds an item by its ID in the current attempt, nil where there is none.
+func (in *Incident) Item(id string) *Item {
+	for i := range in.Steps {
+		for j := range in.Steps[i].Items {
+			if in.Steps[i].Items[j].ID == id {
+				return &in.Steps[i].Items[j]
+			}
+		}
+	}
+	return nil
+}
+
+// Rollout finds a rollout by its ID, nil where there is none.
+func (in *Incident) Rollout(id string) *Rollout {
+	for i := range in.Rollouts {
+		if in.Rollouts[i].ID == id {
+			return &in.Rollouts[i]
+		}
+	}
+	return nil
+}
+
+// Current gives the newest rollout, nil before the first.
+func (in *Incident) Current() *Rollout {
+	if len(in.Rollouts) == 0 {
+		return nil
+	}
+	return &in.Rollouts[len(in.Rollouts)-1]
+}
+
+// Production gives the newest production rollout of the current attempt: the one
+// that R takes back. nil where there is none.
+func (in *Incident) Production() *Rollout {
+	for i := len(in.Rollouts) - 1; i >= 0; i-- {
+		if r := &in.Rollouts[i]; r.Production && r.Attempt == in.Attempt {
+			return r
+		}
+	}
+	return nil
+}
+
+// Probe finds a probe by name.
+func (in *Incident) Probe(name string) (Probe, bool) {
+	for _, p := range in.Probes {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Probe{}, false
+}
+
+// Done counts the steps that are done or not needed.
+func (in *Incident) Done() int {
+	n := 0
+	for i := range in.Steps {
+		if st := in.Steps[i].Status(); st == ItemDone || st == ItemNotNeeded || st == ItemOverridden {
+			n++
+		}
+	}
+	return n
+}
+
+// Clone copies the incident so that the copy can be read while the original is
+// changed by its owner.
+func (in *Incident) Clone() *Incident {
+	out := *in
+	out.Roles = maps.Clone(in.Roles)
+	out.ActionItems = slices.Clone(in.ActionItems)
+	out.Steps = cloneSteps(in.Steps)
+	out.Closed = slices.Clone(in.Closed) // never changed once closed
+	out.Facts = maps.Clone(in.Facts)
+	out.Probes = slices.Clone(in.Probes)
+	out.Verdicts = maps.Clone(in.Verdicts)
+	out.Before = maps.Clone(in.Before)
+	out.Rollouts = slices.Clone(in.Rollouts)
+	for i := range out.Rollouts {
+		out.Rollouts[i].Stages = slices.Clone(out.Rollouts[i].Stages)
+		out.Rollouts[i].Gate.Reasons = slices.Clone(out.Rollouts[i].Gate.Reasons)
+	}
+	out.Rollback.Ops = slices.Clone(in.Rollback.Ops)
+	out.Rollback.Manual = slices.Clone(in.Rollback.Manual)
+	out.Levels = slices.Clone(in.Levels)
+	out.Messages = slices.Clone(in.Messages)
+	out.Here = slices.Clone(in.Here)
+	out.Warnings = slices.Clone(in.Warnings)
+	return &out
+}
+
+func cloneSteps(steps []Step) []Step {
+	out := slices.Clone(steps)
+	for i := range out {
+		out[i].Items = slices.Clone(out[i].Items)
+	}
+	return out
+}

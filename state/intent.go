@@ -1,0 +1,234 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Intent is what a person (or a script) wants done. Cockpits and commands send
+// intents to the keeper; the Engine answers each one. The set is closed, as facts are.
+type Intent interface {
+	// Verb is the name on the wire, such as "item.run".
+	Verb() string
+	intent()
+}
+
+// The intents. Empty Incident fields never occur: an intent is for the incident
+// whose keeper receives it.
+type (
+	// Preview asks what running an item would do: Answer.Lines holds the exact
+	// commands, Answer.Text a diff or a message. Nothing changes.
+	Preview struct {
+		Item string `json:"item"`
+		// Values are answers that the run will get too (a strategy, a version).
+		Values map[string]string `json:"values,omitempty"`
+	}
+	// Run starts an action. The answer comes when the intent is in the journal,
+	// not when the action ends.
+	Run struct {
+		Item   string            `json:"item"`
+		Values map[string]string `json:"values,omitempty"`
+	}
+	// Cancel stops a running action; a rollout stays where it is.
+	Cancel struct {
+		Item string `json:"item"`
+	}
+	// Tick checks an item, with words where it asks for them.
+	Tick struct {
+		Item  string `json:"item"`
+		Value string `json:"value,omitempty"`
+	}
+	// Untick takes a check back.
+	Untick struct {
+		Item string `json:"item"`
+	}
+	// Sign signs an item off, or rejects. Refused for the author of the change.
+	Sign struct {
+		Item    string `json:"item"`
+		Comment string `json:"comment,omitempty"`
+		Reject  bool   `json:"reject,omitempty"`
+	}
+	// PassOver overrides an item; a reason is required.
+	PassOver struct {
+		Item   string `json:"item"`
+		Reason string `json:"reason"`
+	}
+	// GoOn resumes an interrupted, stopped or asking rollout. Accept lets the
+	// asking gate pass on this person's word, with the reason.
+	GoOn struct {
+		Accept bool   `json:"accept,omitempty"`
+		Reason string `json:"reason,omitempty"`
+	}
+	// Decide is step 1's decision: hotfix, normal or wait.
+	Decide struct {
+		Choice    string `json:"choice"`
+		Rationale string `json:"rationale,omitempty"`
+	}
+	// SetSeverity changes the severity and its clocks.
+	SetSeverity struct {
+		To     Severity `json:"to"`
+		Reason string   `json:"reason,omitempty"`
+	}
+	// SetRole gives a role to a person.
+	SetRole struct {
+		Role   string `json:"role"`
+		Person string `json:"person"`
+	}
+	// AddNote keeps a remark.
+	AddNote struct {
+		Text string `json:"text"`
+	}
+	// DraftUpdate renders the status update from its template: Answer.Text.
+	DraftUpdate struct {
+		Audience string `json:"audience,omitempty"`
+		Status   Status `json:"status,omitempty"`
+		ETA      string `json:"eta,omitempty"`
+	}
+	// PostUpdate sends a status update to every channel of the audience.
+	PostUpdate struct {
+		Audience string `json:"audience,omitempty"`
+		Status   Status `json:"status,omitempty"`
+		ETA      string `json:"eta,omitempty"`
+		Text     string `json:"text"`
+	}
+	// Ack says "I have it" for a paged level; an empty role means every paged one.
+	Ack struct {
+		Role string `json:"role,omitempty"`
+	}
+	// Snooze puts the next page of a level off.
+	Snooze struct {
+		Role string   `json:"role"`
+		For  Duration `json:"for"`
+	}
+	// Escalate pages the next level (or the named role) now.
+	Escalate struct {
+		Role string `json:"role,omitempty"`
+	}
+	// Arm is the key R: the rollback runs when the grace is over.
+	Arm struct {
+		Trigger string `json:"trigger,omitempty"`
+	}
+	// Fire runs an armed rollback now; without an armed one it arms and runs.
+	Fire struct {
+		Trigger string `json:"trigger,omitempty"`
+	}
+	// Disarm stops an armed rollback.
+	Disarm struct{}
+	// NewAttempt opens steps 3 to 15 afresh after a rollback.
+	NewAttempt struct{}
+	// Resolve ends the incident.
+	Resolve struct {
+		RootCause   string   `json:"root_cause"`
+		ActionItems []string `json:"action_items,omitempty"`
+	}
+	// Remark puts a warning into the journal: a key that was ignored, a view that
+	// panicked. For cockpits.
+	Remark struct {
+		Text string `json:"text"`
+	}
+)
+
+// Verb names.
+func (Preview) Verb() string     { return "item.preview" }
+func (Run) Verb() string         { return "item.run" }
+func (Cancel) Verb() string      { return "item.cancel" }
+func (Tick) Verb() string        { return "item.tick" }
+func (Untick) Verb() string      { return "item.untick" }
+func (Sign) Verb() string        { return "item.sign" }
+func (PassOver) Verb() string    { return "item.override" }
+func (GoOn) Verb() string        { return "rollout.go-on" }
+func (Decide) Verb() string      { return "decide" }
+func (SetSeverity) Verb() string { return "severity" }
+func (SetRole) Verb() string     { return "role" }
+func (AddNote) Verb() string     { return "note" }
+func (DraftUpdate) Verb() string { return "update.draft" }
+func (PostUpdate) Verb() string  { return "update.post" }
+func (Ack) Verb() string         { return "ack" }
+func (Snooze) Verb() string      { return "snooze" }
+func (Escalate) Verb() string    { return "escalate" }
+func (Arm) Verb() string         { return "rollback.arm" }
+func (Fire) Verb() string        { return "rollback.fire" }
+func (Disarm) Verb() string      { return "rollback.disarm" }
+func (NewAttempt) Verb() string  { return "attempt.new" }
+func (Resolve) Verb() string     { return "resolve" }
+func (Remark) Verb() string      { return "remark" }
+
+func (Preview) intent()     {}
+func (Run) intent()         {}
+func (Cancel) intent()      {}
+func (Tick) intent()        {}
+func (Untick) intent()      {}
+func (Sign) intent()        {}
+func (PassOver) intent()    {}
+func (GoOn) intent()        {}
+func (Decide) intent()      {}
+func (SetSeverity) intent() {}
+func (SetRole) intent()     {}
+func (AddNote) intent()     {}
+func (DraftUpdate) intent() {}
+func (PostUpdate) intent()  {}
+func (Ack) intent()         {}
+func (Snooze) intent()      {}
+func (Escalate) intent()    {}
+func (Arm) intent()         {}
+func (Fire) intent()        {}
+func (Disarm) intent()      {}
+func (NewAttempt) intent()  {}
+func (Resolve) intent()     {}
+func (Remark) intent()      {}
+
+// Answer is what the Engine says to an intent.
+type Answer struct {
+	Lines []string `json:"lines,omitempty"` // the exact commands, one a line
+	Text  string   `json:"text,omitempty"`  // a diff, a message, a sentence
+	Seq   uint64   `json:"seq,omitempty"`   // the event that records the intent; 0 if none does
+}
+
+var intents = map[string]func([]byte) (Intent, error){}
+
+func admit[I Intent]() {
+	var zero I
+	intents[zero.Verb()] = func(b []byte) (Intent, error) {
+		var v I
+		if len(b) == 0 {
+			return v, nil
+		}
+		err := json.Unmarshal(b, &v)
+		return v, err
+	}
+}
+
+func init() {
+	admit[Preview]()
+	admit[Run]()
+	admit[Cancel]()
+	admit[Tick]()
+	admit[Untick]()
+	admit[Sign]()
+	admit[PassOver]()
+	admit[GoOn]()
+	admit[Decide]()
+	admit[SetSeverity]()
+	admit[SetRole]()
+	admit[AddNote]()
+	admit[DraftUpdate]()
+	admit[PostUpdate]()
+	admit[Ack]()
+	admit[Snooze]()
+	admit[Escalate]()
+	admit[Arm]()
+	admit[Fire]()
+	admit[Disarm]()
+	admit[NewAttempt]()
+	admit[Resolve]()
+	admit[Remark]()
+}
+
+// DecodeIntent turns a verb and its data into an intent.
+func DecodeIntent(verb string, data []byte) (Intent, error) {
+	make, ok := intents[verb]
+	if !ok {
+		return nil, fmt.Errorf("unknown verb %q: the other mayday is of another version", verb)
+	}
+	return make(data)
+}

@@ -1,0 +1,95 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Severity is SEV0 (worst) to SEV3.
+type Severity int
+
+func (s Severity) String() string { return fmt.Sprintf("SEV%d", int(s)) }
+
+// MarshalText writes "SEV1".
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what ParseSeverity reads.
+func (s *Severity) UnmarshalText(b []byte) (err error) {
+	*s, err = ParseSeverity(string(b))
+	return err
+}
+
+// ParseSeverity reads "sev1", "SEV1", "1", "critical" (SEV1), "high" (SEV2),
+// "medium" and "low" (SEV3).
+func ParseSeverity(s string) (Severity, error) {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "sev0", "0":
+		return 0, nil
+	case "sev1", "1", "critical":
+		return 1, nil
+	case "sev2", "2", "high":
+		return 2, nil
+	case "sev3", "3", "medium", "low":
+		return 3, nil
+	}
+	return 0, fmt.Errorf("%q is not a severity: write sev0, sev1, sev2, sev3, critical, high, medium or low", s)
+}
+
+// Guidance says what a level means, for the person who must choose at 3 a.m.
+func (s Severity) Guidance() string {
+	switch s {
+	case 0:
+		return "everything is down or data is being lost or stolen; executives will ask"
+	case 1:
+		return "a core function is down for most users, no workaround"
+	case 2:
+		return "a core function is degraded, or down for some users"
+	}
+	return "annoying, with a workaround: the normal release process is usually better"
+}
+
+// Policy is what a severity asks for: who is paged at once, who later, how often
+// an update is due, how long the fix is watched. A runbook can set all of it.
+type Policy struct {
+	AtOnce  []string  `json:"at_once,omitempty" yaml:"at_once"`    // roles paged at declaration
+	Levels  []LevelAt `json:"levels,omitempty" yaml:"levels"`      // roles paged later, until mitigated
+	Update  Duration  `json:"update" yaml:"update"`                // a status update is due this often
+	Monitor Duration  `json:"monitor" yaml:"monitor"`              // the monitoring period
+	Offer   bool      `json:"offer_normal,omitempty" yaml:"offer"` // offer the normal release process
+}
+
+// LevelAt is one escalation level: a role and when it is paged.
+type LevelAt struct {
+	Role  string   `json:"role" yaml:"role"`
+	After Duration `json:"after" yaml:"after"`
+}
+
+// Roles people hold in an incident and levels of escalation.
+const (
+	OnCall     = "on-call"
+	Senior     = "senior engineer"
+	Manager    = "engineering manager"
+	Commander  = "incident commander"
+	Executives = "executives"
+	Driver     = "driver"
+	Reviewer   = "reviewer"
+	CommsLead  = "communications lead"
+	Scribe     = "scribe"
+)
+
+// DefaultPolicy gives the built-in table of severity, escalation and cadence.
+func DefaultPolicy(s Severity) Policy {
+	m := func(n int) Duration { return Duration(n) * 60e9 }
+	switch s {
+	case 0:
+		return Policy{AtOnce: []string{OnCall, Senior, Manager, Commander},
+			Levels: []LevelAt{{Executives, m(15)}}, Update: m(15), Monitor: m(240)}
+	case 1:
+		return Policy{AtOnce: []string{OnCall, Manager},
+			Levels: []LevelAt{{Senior, m(15)}, {Manager, m(30)}, {Commander, m(60)}}, Update: m(15), Monitor: m(240)}
+	case 2:
+		return Policy{AtOnce: []string{OnCall},
+			Levels: []LevelAt{{Senior, m(30)}, {Manager, m(60)}, {Commander, m(120)}}, Update: m(30), Monitor: m(120)}
+	}
+	return Policy{Update: m(30), Monitor: m(120), Offer: true}
+}

@@ -1,0 +1,58 @@
+package state
+
+import "time"
+
+// Series is a bounded ring of one probe's samples, oldest first: what sparklines
+// and gates look at. Adding past the bound drops the oldest (the file of samples
+// keeps them). Not safe for concurrent use.
+type Series struct {
+	ring  []Sample
+	start int
+	max   int
+}
+
+// NewSeries makes a ring for max samples (at least 1).
+func NewSeries(max int) *Series { return &Series{max: max} }
+
+// Add appends a sample.
+func (s *Series) Add(x Sample) {
+	if len(s.ring) < s.max {
+		s.ring = append(s.ring, x)
+		return
+	}
+	s.ring[s.start] = x
+	s.start = (s.start + 1) % s.max
+}
+
+// Len is how many samples the ring holds.
+func (s *Series) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.ring)
+}
+
+// At gives the i-th sample, 0 the oldest.
+func (s *Series) At(i int) Sample { return s.ring[(s.start+i)%len(s.ring)] }
+
+// Last gives the newest sample.
+func (s *Series) Last() (Sample, bool) {
+	if s.Len() == 0 {
+		return Sample{}, false
+	}
+	return s.At(s.Len() - 1), true
+}
+
+// Since gives the samples taken at or after t, oldest first.
+func (s *Series) Since(t time.Time) []Sample {
+	n := s.Len()
+	lo := n
+	for lo > 0 && !s.At(lo-1).At.Before(t) {
+		lo--
+	}
+	out := make([]Sample, 0, n-lo)
+	for ; lo < n; lo++ {
+		out = append(out, s.At(lo))
+	}
+	return out
+}

@@ -1,0 +1,188 @@
+package state
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Verdict is what the thresholds say of a reading. Only OK passes a gate by
+// default: not knowing is not health.
+type Verdict string
+
+// The six verdicts.
+const (
+	OK     Verdict = "ok"
+	Warn   Verdict = "warn"
+	Crit   Verdict = "crit"
+	NoData Verdict = "no-data" // the source answered, and had nothing (or NaN)
+	Stale  Verdict = "stale"   // the last reading is older than it may be
+	Error  Verdict = "error"   // the source could not be asked, or answered nonsense
+)
+
+// Known reports whether the verdict says something of the world (ok, warn, crit)
+// and not of our ignorance.
+func (v Verdict) Known() bool { return v == OK || v == Warn || v == Crit }
+
+// Worse orders verdicts for "worst first": crit, warn, error, no-data, stale, ok.
+func (v Verdict) Worse() int {
+	switch v {
+	case Crit:
+		return 5
+	case Warn:
+		return 4
+	case Error:
+		return 3
+	case NoData:
+		return 2
+	case Stale:
+		return 1
+	}
+	return 0
+}
+
+// Probe is one thing that is looked at again and again, as the checklist, the
+// metrics pane and the replay know it. How it is asked is in Query and Target.
+type Probe struct {
+	Name     string   `json:"name"`  // unique in an incident: "error rate new"
+	Kind     string   `json:"kind"`  // prometheus, http, rollout
+	Query    string   `json:"query"` // PromQL, "GET http://…", "deployment/app"
+	Unit     string   `json:"unit,omitempty"`
+	Warn     *float64 `json:"warn,omitempty"`
+	Crit     *float64 `json:"crit,omitempty"`
+	Below    bool     `json:"below,omitempty"` // low is bad: thresholds are lower bounds
+	Every    Duration `json:"every"`
+	Timeout  Duration `json:"timeout"` // real time
+	StaleAt  Duration `json:"stale"`   // a reading older than this is stale
+	Role     Role     `json:"role,omitempty"`
+	Critical bool     `json:"critical,omitempty"` // one of the critical endpoints
+	// Compare names the probe this one is shown beside ("error rate old"), and that
+	// gates compare it with.
+	Compare string `json:"compare,omitempty"`
+	// HTTP probes only.
+	Method  string            `json:"method,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+	Body    string            `json:"body,omitempty"`
+	Status  int               `json:"status,omitempty"` // expected; 0 means any 2xx
+}
+
+// Role says what a probe means to gates: which version's traffic it sees.
+type Role string
+
+// Roles of a probe.
+const (
+	RoleNew     Role = "new"     // the new version only: gates of the rollout use it
+	RoleOld     Role = "old"     // the old version only: what new is compared with
+	RoleAll     Role = "all"     // the whole service: gates of monitoring use it
+	RoleFix     Role = "fix"     // the original issue is gone
+	RoleDisplay Role = "display" // shown, gates nothing
+)
+
+// Text says the thresholds as a person reads them: "< 1 %", "> 99 %".
+func (p Probe) Text() string {
+	t := p.Warn
+	if t == nil {
+		t = p.Crit
+	}
+	if t == nil {
+		return ""
+	}
+	sign := "<"
+	if p.Below {
+		sign = ">"
+	}
+	return sign + " " + Quantity(*t, p.Unit)
+}
+
+// Quantity writes a value with its unit: percent values are fractions of 1 in
+// samples ("ratio") and shown as percent; "s" below 10 is shown in milliseconds.
+func Quantity(v float64, unit string) string {
+	num := func(f float64) string {
+		switch a := math.Abs(f); {
+		case a == 0:
+			return "0"
+		case a < 10:
+			return strconv.FormatFloat(math.Round(f*100)/100, 'f', -1, 64)
+		case a < 100:
+			return strconv.FormatFloat(math.Round(f*10)/10, 'f', -1, 64)
+		case a < 1e6:
+			return strconv.FormatFloat(math.Round(f), 'f', -1, 64)
+		}
+		return strconv.FormatFloat(f, 'g', 3, 64)
+	}
+	switch {
+	case math.IsNaN(v):
+		return "–"
+	case unit == "ratio":
+		return num(v*100) + " %"
+	case unit == "s" && math.Abs(v) < 10:
+		return num(v*1000) + " ms"
+	case unit == "":
+		return num(v)
+	}
+	return num(v) + " " + unit
+}
+
+// Sample is one reading of one probe. At is when the value was true (incident
+// clock), Got when mayday received it. Err says why the verdict is error.
+type Sample struct {
+	Probe   string    `json:"probe"`
+	At      time.Time `json:"at"`
+	Got     time.Time `json:"got"`
+	Value   float64   `json:"value"` // meaningless unless the verdict is known
+	Verdict Verdict   `json:"verdict"`
+	Text    string    `json:"text,omitempty"` // "200 12ms", "3/3 ready", an error
+}
+
+// Judge gives the verdict for a value that was read. NaN is no-data, as PromQL's
+// 0/0 is; infinite values are judged like any other.
+func (p Probe) Judge(v float64) Verdict {
+	switch {
+	case math.IsNaN(v):
+		return NoData
+	case p.Crit != nil && p.bad(v, *p.Crit):
+		return Crit
+	case p.Warn != nil && p.bad(v, *p.Warn):
+		return Warn
+	}
+	return OK
+}
+
+func (p Probe) bad(v, limit float64) bool {
+	if p.Below {
+		return v < limit
+	}
+	return v > limit
+}
+
+// Worsened reports whether now is worse than before by more than a tenth of
+// before: the margin that what was already red may wobble in (gates compare, as
+// production is broken when mayday opens).
+func (p Probe) Worsened(before, now float64) bool {
+	margin := math.Abs(before) / 10
+	if p.Below {
+		return now < before-margin
+	}
+	return now > before+margin
+}
+
+// Aged gives the sample as it stands at now: a reading older than the probe
+// allows is stale, whatever it said.
+func (p Probe) Aged(s Sample, now time.Time) Sample {
+	if p.StaleAt > 0 && s.Verdict != Error && now.Sub(s.At) > p.StaleAt.D() {
+		s.Verdict = Stale
+	}
+	return s
+}
+
+// Check reports what is wrong with a probe's definition, in words.
+func (p Probe) Check() error {
+	if p.Name == "" {
+		return fmt.Errorf("a probe needs a name")
+	}
+	if p.Warn != nil && p.Crit != nil && p.bad(*p.Warn, *p.Crit) {
+		return fmt.Errorf("probe %q: warn %v is beyond crit %v", p.Name, *p.Warn, *p.Crit)
+	}
+	return nil
+}
