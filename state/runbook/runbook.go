@@ -1,0 +1,263 @@
+// Package runbook reads mayday.yaml: the service, its environments and
+// strategies, its probes, people and channels. Defaults make a ten-line file
+// enough; what is written is checked strictly, and an error names file, line and
+// column and points at the spot.
+package runbook
+
+import (
+	"mayday/state"
+)
+
+// Runbook is one mayday.yaml with the defaults filled in.
+type Runbook struct {
+	Path string `yaml:"-"` // the file it came from, absolute
+	Dir  string `yaml:"-"` // its folder: relative paths start here
+
+	Service      string                          `yaml:"service"`
+	Repo         Repo                            `yaml:"repo"`
+	Environments map[string]Environment          `yaml:"environments"`
+	Commands     map[string]Command              `yaml:"commands"`
+	Prometheus   Prometheus                      `yaml:"prometheus"`
+	Presets      []string                        `yaml:"presets"` // probe sets by one word: "golden-signals"
+	Probes       []Probe                         `yaml:"probes"`
+	Gate         Gate                            `yaml:"gate"`
+	Rollback     Rollback                        `yaml:"rollback"`
+	People       []Person                        `yaml:"people"`
+	Channels     []Channel                       `yaml:"channels"`
+	Templates    map[string]string               `yaml:"templates"` // purpose to text/template: declared, update, customers, resolved, page, review, rollback
+	Severities   map[state.Severity]state.Policy `yaml:"severities"`
+	WarRoom      string                          `yaml:"war_room"` // a link; {incident} is replaced
+	Tracker      string                          `yaml:"tracker"`  // a link; {issue} is replaced
+	Drill        *Drill                          `yaml:"drill"`
+}
+
+// Repo says how the service's git repository is worked with.
+type Repo struct {
+	Dir        string    `yaml:"dir"`        // default: the runbook's folder
+	Remote     string    `yaml:"remote"`     // default origin
+	Model      string    `yaml:"model"`      // git-flow (default), trunk, main
+	Production string    `yaml:"production"` // default "production"
+	Develop    string    `yaml:"develop"`    // default "develop"
+	Main       string    `yaml:"main"`       // default "main"
+	From       string    `yaml:"from"`       // model main only: "tag" (default) or "main"
+	TagPrefix  string    `yaml:"tag_prefix"` // default "v"
+	Branch     string    `yaml:"branch"`     // "issue" (default): hotfix/<issue>-<slug>; "version": hotfix/<version>
+	Version    Version   `yaml:"version"`
+	MaxChange  MaxChange `yaml:"max_change"`
+}
+
+// Version says how the next version is made and written down.
+type Version struct {
+	Scheme  string   `yaml:"scheme"`  // patch (default): 1.2.3 → 1.2.4; hotfix: 1.2.3 → 1.2.3-hotfix.1
+	Files   []string `yaml:"files"`   // the only files the version commit may touch
+	Command *Command `yaml:"command"` // writes them; VERSION and PREVIOUS_VERSION in its environment
+}
+
+// MaxChange is the budget of a hotfix, in changed lines and files. Amber from
+// Warn on, red (needs an override) beyond Lines or Files. 0 means the default.
+type MaxChange struct {
+	Warn  int `yaml:"warn"`  // default 50 lines
+	Lines int `yaml:"lines"` // default 200
+	Files int `yaml:"files"` // default 10
+}
+
+// Environment is one place the service runs.
+type Environment struct {
+	Name       string   `yaml:"-"`          // its key
+	Production bool     `yaml:"production"` // default: true for the one named production
+	Kubeconfig string   `yaml:"kubeconfig"` // default: KUBECONFIG, then ~/.kube/config
+	Context    string   `yaml:"context"`    // default: the current context
+	Namespace  string   `yaml:"namespace"`  // default "default"
+	Image      string   `yaml:"image"`      // "registry/shop:{version}"; {version} is the tag, such as v1.2.4
+	Container  string   `yaml:"container"`  // default: the pod's first
+	Strategy   string   `yaml:"strategy"`   // the one proposed: canary, rolling, script; default by what is set below
+	Canary     *Canary  `yaml:"canary"`
+	Rolling    *Rolling `yaml:"rolling"`
+	Script     *Command `yaml:"script"` // deploys by a command of the team's own
+	URL        string   `yaml:"url"`    // where the service answers, for checks
+	Checks     []Check  `yaml:"checks"` // the critical paths
+	Fixed      *Check   `yaml:"fixed"`  // passes only when the original issue is gone
+}
+
+// Strategies lists what this environment can do, the proposed one first.
+func (e Environment) Strategies() []string {
+	var out []string
+	add := func(ok bool, name string) {
+		if ok && name != e.Strategy {
+			out = append(out, name)
+		}
+	}
+	if e.Strategy != "" {
+		out = append(out, e.Strategy)
+	}
+	add(e.Canary != nil, "canary")
+	add(e.Rolling != nil, "rolling")
+	add(e.Script != nil, "script")
+	return out
+}
+
+// Canary is a rollout by traffic weight between two Deployments, each behind its
+// own Service, by an Istio VirtualService or a Gateway API HTTPRoute.
+type Canary struct {
+	Stable        string         `yaml:"stable"`         // Deployment
+	Canary        string         `yaml:"canary"`         // Deployment
+	StableService string         `yaml:"stable_service"` // default: the Deployment's name
+	CanaryService string         `yaml:"canary_service"`
+	Route         string         `yaml:"route"`    // "VirtualService/app" or "HTTPRoute/app"
+	Host          string         `yaml:"host"`     // VirtualService with several hosts: which one; optional
+	Replicas      int            `yaml:"replicas"` // of the canary while it runs; default: as stable
+	Weights       []int          `yaml:"weights"`  // default 10, 25, 50, 75, 100
+	Hold          state.Duration `yaml:"hold"`     // default 5m
+	Subsets       *Subsets       `yaml:"subsets"`  // one host with subsets instead of two Services
+}
+
+// Subsets routes between subsets of one host; its DestinationRule must define both.
+type Subsets struct {
+	Host            string `yaml:"host"`
+	Stable          string `yaml:"stable"`
+	Canary          string `yaml:"canary"`
+	DestinationRule string `yaml:"destination_rule"`
+}
+
+// Rolling replaces the pods of one Deployment batch by batch.
+type Rolling struct {
+	Deployment string         `yaml:"deployment"`
+	Batch      int            `yaml:"batch"` // default 1
+	Hold       state.Duration `yaml:"hold"`  // default 30s
+}
+
+// Command is a program with its arguments; never a shell line (write
+// ["sh", "-c", "…"] where a shell is wanted). VERSION, PREVIOUS_VERSION,
+// ENVIRONMENT and INCIDENT_ID are in its environment.
+type Command struct {
+	Run     []string          `yaml:"run"`
+	Dir     string            `yaml:"dir"`     // default: the repository
+	Timeout state.Duration    `yaml:"timeout"` // real time; default 10m
+	Env     map[string]string `yaml:"env"`
+}
+
+// Check is one HTTP request with what must come back.
+type Check struct {
+	Name     string            `yaml:"name"`
+	Method   string            `yaml:"method"` // default GET
+	Path     string            `yaml:"path"`   // joined to the environment's URL, or a whole URL
+	Headers  map[string]string `yaml:"headers"`
+	Body     string            `yaml:"body"`
+	Status   int               `yaml:"status"`   // default: any 2xx
+	Contains string            `yaml:"contains"` // the answer's body must hold this
+	Times    int               `yaml:"times"`    // asked so often, all must pass; default 1
+	Timeout  state.Duration    `yaml:"timeout"`  // real time; default 5s
+}
+
+// Prometheus says where metrics come from. In the file it is a URL, the word
+// "local", or this mapping.
+type Prometheus struct {
+	URL      string         `yaml:"url"`      // empty and not Local: no Prometheus
+	Local    bool           `yaml:"local"`    // scrape Targets in process and answer PromQL without a server
+	Targets  []string       `yaml:"targets"`  // metrics URLs, or "file:targets.json" (file_sd) for a list that changes
+	Interval state.Duration `yaml:"interval"` // of the local scrape; default 5s
+	Timeout  state.Duration `yaml:"timeout"`  // real; default 5s
+}
+
+// Probe is one thing to look at. Exactly one of Query, HTTP and Rollout is set.
+type Probe struct {
+	Name     string         `yaml:"name"`
+	Query    string         `yaml:"query"` // PromQL; {new}, {old} and {service} are replaced
+	HTTP     *Check         `yaml:"http"`
+	Rollout  string         `yaml:"rollout"` // "deployment/app" in the production environment
+	Unit     string         `yaml:"unit"`
+	Warn     *float64       `yaml:"warn"`
+	Crit     *float64       `yaml:"crit"`
+	Below    bool           `yaml:"below"`
+	Every    state.Duration `yaml:"every"`   // default 5s
+	Timeout  state.Duration `yaml:"timeout"` // default 5s, real
+	Stale    state.Duration `yaml:"stale"`   // default 3 x every
+	Role     state.Role     `yaml:"role"`    // default all
+	Critical bool           `yaml:"critical"`
+	Compare  string         `yaml:"compare"`
+}
+
+// Gate says what a verdict does to a stage: pass, wait, ask or rollback.
+type Gate struct {
+	Warn        string         `yaml:"warn"`        // default wait
+	Crit        string         `yaml:"crit"`        // default rollback
+	NoData      string         `yaml:"no_data"`     // default ask
+	Stale       string         `yaml:"stale"`       // default ask
+	Error       string         `yaml:"error"`       // default ask
+	Consecutive int            `yaml:"consecutive"` // crit readings in a row before the rollback; default 3
+	Patience    state.Duration `yaml:"patience"`    // how long ignorance may last before the gate asks; default 15s
+}
+
+// Rollback sets the one key.
+type Rollback struct {
+	Grace state.Duration `yaml:"grace"` // real time between R and the rollback; default 3s, 0s allowed
+	// OnExit: "finish" (default) leaves a running rollout to the next keeper as it
+	// stands; "rollback" takes it back when the last cockpit ends.
+	OnExit string `yaml:"on_exit"`
+}
+
+// Person is a responder. OS accounts decide who may do what.
+type Person struct {
+	Name    string   `yaml:"name"`
+	User    string   `yaml:"user"`  // operating-system account
+	Roles   []string `yaml:"roles"` // on-call, senior engineer, engineering manager, incident commander, reviewer…
+	Contact string   `yaml:"contact"`
+}
+
+// Channel is where messages go. The URL may come from the environment or a file
+// and is never journaled or shown.
+type Channel struct {
+	Name      string   `yaml:"name"`
+	Kind      string   `yaml:"kind"` // webhook
+	URL       string   `yaml:"url"`
+	URLEnv    string   `yaml:"url_env"`
+	URLFile   string   `yaml:"url_file"`
+	Audiences []string `yaml:"audiences"` // team, stakeholders, customers, executives, reviewers, pages; default team, stakeholders, reviewers, pages
+}
+
+// Drill marks a runbook that a practice range wrote.
+type Drill struct {
+	Scenario string      `yaml:"scenario"`
+	Clock    state.Clock `yaml:"clock"`
+	Sink     string      `yaml:"sink"` // where the range's messages can be read
+}
+
+// Production gives the production environment.
+func (r *Runbook) Production() (Environment, bool) {
+	for _, e := range r.Environments {
+		if e.Production {
+			return e, true
+		}
+	}
+	return Environment{}, false
+}
+
+// Policy gives the policy of a severity, the built-in one where the file sets none.
+func (r *Runbook) Policy(s state.Severity) state.Policy {
+	if p, ok := r.Severities[s]; ok {
+		return p
+	}
+	return state.DefaultPolicy(s)
+}
+
+// Person gives the responder with that operating-system account.
+func (r *Runbook) Person(user string) (Person, bool) {
+	for _, p := range r.People {
+		if p.User == user {
+			return p, true
+		}
+	}
+	return Person{}, false
+}
+
+// Holder names the first person with a role, "" where nobody has it.
+func (r *Runbook) Holder(role string) string {
+	for _, p := range r.People {
+		for _, has := range p.Roles {
+			if has == role {
+				return p.Name
+			}
+		}
+	}
+	return ""
+}
