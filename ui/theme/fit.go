@@ -1,0 +1,122 @@
+package theme
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"mayday/state"
+)
+
+// Width is the number of cells text takes, escapes not counted.
+func Width(s string) int {
+	if simple(s) {
+		return len(s)
+	}
+	return ansi.StringWidth(s)
+}
+
+// Fit makes text exactly w cells wide: cut with an ellipsis or filled with
+// spaces. It knows escapes and wide characters. w below 1 gives nothing.
+func Fit(s string, w int) string {
+	if w <= 0 {
+		return ""
+	}
+	n := Width(s)
+	if n > w {
+		s = ansi.Truncate(s, w, Ellipsis)
+		n = ansi.StringWidth(s) // a wide character may have left a gap
+	}
+	if n < w {
+		s += Blank(w - n)
+	}
+	return s
+}
+
+// Cut shortens text to at most w cells, without filling.
+func Cut(s string, w int) string {
+	if w <= 0 {
+		return ""
+	}
+	if Width(s) <= w {
+		return s
+	}
+	return ansi.Truncate(s, w, Ellipsis)
+}
+
+// FitLeft is Fit with the text at the right edge.
+func FitLeft(s string, w int) string {
+	if n := Width(s); n < w {
+		return Blank(w-n) + s
+	}
+	return Fit(s, w)
+}
+
+// Row lays one text at the left edge and one at the right. Where both do not fit,
+// the left one is cut: the right one is a verdict or a time.
+func Row(left, right string, w int) string {
+	rw := Width(right)
+	if rw == 0 {
+		return Fit(left, w)
+	}
+	if rw >= w {
+		return Fit(right, w)
+	}
+	return Fit(left, w-rw-1) + " " + right
+}
+
+// RowLeft is Row where the left text wins: the right one is cut, or left out when
+// fewer than four cells would remain of it.
+func RowLeft(left, right string, w int) string {
+	lw, rw := Width(left), Width(right)
+	room := w - lw - 1
+	if rw == 0 || room < min(rw, 4) {
+		return Fit(left, w)
+	}
+	return left + " " + FitLeft(Cut(right, room), room)
+}
+
+// Blank gives n spaces; none for n below 1.
+func Blank(n int) string { return Repeat(" ", n) }
+
+// Repeat is strings.Repeat that takes a negative count for none.
+func Repeat(s string, n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return strings.Repeat(s, n)
+}
+
+// Safe makes text from outside fit for one line of the screen: what state.Clean
+// does, and without characters that terminals disagree on how wide they are
+// (joiners, variation selectors, skin tones).
+func Safe(s string) string {
+	if simple(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || r >= 0x1f3fb && r <= 0x1f3ff {
+			return -1
+		}
+		return r
+	}, state.Clean(s))
+}
+
+// simple reports whether every byte is one printable cell.
+func simple(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// Wrap breaks plain text into lines of at most w cells, at spaces where it can.
+func Wrap(s string, w int) []string {
+	if w <= 0 {
+		return nil
+	}
+	return strings.Split(ansi.Wrap(s, w, ""), "\n")
+}

@@ -1,0 +1,153 @@
+package theme
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
+
+	"mayday/state"
+)
+
+// scraps are what labels from outside are made of.
+var scraps = []string{"a", "error rate", "日本", "é", "e\u0301", "👩‍💻", "👍🏽", "🇩🇪", "\x1b[31m", "\x1b]0;x\x07", "\u200d", "\ufe0f", "\t", "\n", "…", " ", "ü"}
+
+func scrap(r *rand.Rand) string {
+	var b strings.Builder
+	for range r.IntN(12) {
+		b.WriteString(scraps[r.IntN(len(scraps))])
+	}
+	return b.String()
+}
+
+func themes() map[string]*Theme {
+	return map[string]*Theme{
+		"colour": New(Options{}), "no colour": New(Options{NoColor: true}),
+		"256": New(Options{Profile: colorprofile.ANSI256}), "16": New(Options{Profile: colorprofile.ANSI}),
+		"no tty": New(Options{Profile: colorprofile.NoTTY}),
+	}
+}
+
+func exact(t *testing.T, what, s string, w, h int) {
+	t.Helper()
+	lines := strings.Split(s, "\n")
+	if w <= 0 || h <= 0 {
+		if s != "" {
+			t.Fatalf("%s: %dx%d is not empty: %q", what, w, h, s)
+		}
+		return
+	}
+	if len(lines) != h {
+		t.Fatalf("%s: %d lines, want %d", what, len(lines), h)
+	}
+	for i, l := range lines {
+		if n := ansi.StringWidth(l); n != w {
+			t.Fatalf("%s: line %d is %d cells, want %d: %q", what, i, n, w, l)
+		}
+		if n := ansi.StringWidthWc(l); n != w {
+			t.Fatalf("%s: line %d is %d cells as old terminals count, want %d: %q", what, i, n, w, l)
+		}
+	}
+}
+
+func TestBoxIsExact(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	all := themes()
+	for range 4000 {
+		w, h := r.IntN(60)-2, r.IntN(12)-1
+		for name, th := range all {
+			body := []string{th.Good.Render(Safe(scrap(r))), Safe(scrap(r)) + th.Bad.Render("x"), Row(Safe(scrap(r)), th.Past.Render(Safe(scrap(r))), w-4)}
+			box := th.Box(th.Head(Safe(scrap(r)), Safe(scrap(r))), Safe(scrap(r)), body, w, h, r.IntN(2) == 0)
+			exact(t, fmt.Sprintf("%s %dx%d", name, w, h), box, w, h)
+		}
+	}
+}
+
+func TestRows(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{Fit("abc", 5), "abc  "},
+		{Fit("abcdef", 4), "abc…"},
+		{Fit("日本語", 4), "日… "},
+		{Fit("x", 0), ""},
+		{FitLeft("4 s", 5), "  4 s"},
+		{Row("left", "right", 12), "left   right"},
+		{Row("a long left", "right", 10), "a l… right"},
+		{Row("left", "very right", 5), "very…"},
+		{RowLeft("database backup verified", "412 MB, 3 min old", 36), "database backup verified 412 MB, 3 …"},
+		{RowLeft("title", "right", 7), "title  "},
+		{Safe("a\x1b[31mb\u200d\tc"), "ab c"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
+func TestTimes(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{Clock(11*time.Minute + 18*time.Second), "11:18"},
+		{Clock(-161 * time.Second), "-02:41"},
+		{Clock(71*time.Minute + 18*time.Second), "1:11:18"},
+		{Elapsed(18*time.Minute + 42*time.Second), "00:18:42"},
+		{Elapsed(-time.Second), "00:00:00"},
+		{Age(41 * time.Second), "41s"},
+		{Age(3 * time.Minute), "3m"},
+		{Age(1 << 62), "999d"},
+		{Span(1800 * time.Millisecond), "1.8 s"},
+		{Span(25 * time.Second), "25 s"},
+		{Span(3 * time.Minute), "3 min"},
+		{Span(4 * time.Hour), "4 h"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
+func TestPlainHasNoColours(t *testing.T) {
+	th := New(Options{NoColor: true})
+	colour := regexp.MustCompile(`\x1b\[[0-9;:]*[34][0-8][0-9;:]*m`)
+	words := map[string]bool{}
+	for _, s := range []state.ItemStatus{state.ItemOpen, state.ItemRunning, state.ItemDone, state.ItemFailed, state.ItemCancelled,
+		state.ItemInterrupted, state.ItemOverridden, state.ItemNotNeeded, state.ItemAsking} {
+		g, word, st := th.Status(s)
+		if ansi.StringWidth(g) != 1 || words[word] {
+			t.Errorf("status %s: glyph %q, word %q", s, g, word)
+		}
+		words[word] = true
+		if out := st.Render(word); colour.MatchString(out) {
+			t.Errorf("status %s is coloured: %q", s, out)
+		}
+	}
+	box := th.Box(th.Head("a", "b"), th.Badge.Render("c"), []string{th.Key.Render("d")}, 20, 3, true)
+	if colour.MatchString(box) || !strings.Contains(box, "┏") {
+		t.Errorf("a focused box without colours must be heavy and uncoloured: %q", box)
+	}
+	if out := New(Options{Profile: colorprofile.NoTTY}).Bad.Render("x"); out != "x" {
+		t.Errorf("no terminal, but styled: %q", out)
+	}
+}
+
+func TestOverKeepsTheRow(t *testing.T) {
+	th := New(Options{NoColor: true})
+	got := th.Selected.Over("a" + th.Strong.Render("b") + "c")
+	if want := "\x1b[7ma\x1b[1mb\x1b[m\x1b[7mc\x1b[m"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func BenchmarkBox(b *testing.B) {
+	th := New(Options{})
+	body := make([]string, 50)
+	for i := range body {
+		body[i] = Row(th.Good.Render("✓")+" something done", th.Past.Render("02:10"), 136)
+	}
+	for b.Loop() {
+		th.Box(th.Head("Checklist", "10/18"), "", body, 140, 52, true)
+	}
+}
