@@ -31,6 +31,9 @@ type Fact interface {
 	// Kind is the name in the journal, such as "rollout.stage.passed".
 	Kind() string
 	apply(in *Incident, e Event)
+	// say is the fact as a line of the timeline, in words of the incident it
+	// happened to (which may know nothing: then IDs stand for titles).
+	say(in *Incident, e Event) Saying
 }
 
 // Header is an event's envelope without its fact: what the journal writes around
@@ -104,4 +107,10 @@ func register[F Fact]() {
 		}
 		return f, nil
 	}
+}
+
+// As gives the same place with another account.
+func (a Actor) As(user string) Actor {
+	a.User = user
+	return a
 }

@@ -79,12 +79,12 @@ func (in *Incident) policy(p Policy) {
 	for _, l := range p.Levels {
 		add(l.Role, l.After, false)
 	}
-	in.Updates.Every = p.Update
-	if p.Update > 0 {
-		from := in.Declared
-		if in.Updates.Sent > 0 {
-			from = in.Updates.Due.Add(-in.Updates.Every.D())
-		}
+	from := in.Declared
+	if in.Updates.Sent > 0 && !in.Updates.Due.IsZero() {
+		from = in.Updates.Due.Add(-in.Updates.Every.D()) // the last update
+	}
+	in.Updates.Every, in.Updates.Due = p.Update, time.Time{}
+	if p.Update > 0 && in.Open() {
 		in.Updates.Due = from.Add(p.Update.D())
 	}
 }

@@ -1,0 +1,75 @@
+package state
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func (f AttemptStarted) say(*Incident, Event) Saying {
+	return Saying{Tag: "attempt", Text: "attempt " + strconv.Itoa(f.N) + " begins: fresh items and approvals",
+		Tone: ToneRunning, Mark: true}
+}
+
+func (f AttemptClosed) say(*Incident, Event) Saying {
+	return Saying{Tag: "attempt", Text: phrase("attempt "+strconv.Itoa(f.N)+" closed", f.Outcome), Mark: true}
+}
+
+func (f ItemStarted) say(in *Incident, _ Event) Saying {
+	text := in.title(f.Item) + " started"
+	if len(f.Commands) > 0 {
+		text = phrase(text, f.Commands[0])
+		if more := len(f.Commands) - 1; more > 0 {
+			text += " (and " + strconv.Itoa(more) + " more)"
+		}
+	}
+	return Saying{Tag: "action", Text: text, Tone: ToneRunning}
+}
+
+func (f ItemFinished) say(in *Incident, _ Event) Saying {
+	detail := f.Summary
+	if f.Problem != nil {
+		detail = why(f.Problem)
+	}
+	return Saying{Tag: "action", Text: phrase(in.title(f.Item)+" "+string(f.Outcome), detail), Tone: ToneOfItem(f.Outcome)}
+}
+
+func (f ItemChecked) say(in *Incident, _ Event) Saying {
+	return Saying{Tag: "check", Text: phrase(in.title(f.Item), f.Value), Tone: ToneGood}
+}
+
+func (f ItemUnchecked) say(in *Incident, _ Event) Saying {
+	return Saying{Tag: "check", Text: in.title(f.Item) + " taken back", Tone: ToneWarned}
+}
+
+func (f ItemSigned) say(_ *Incident, e Event) Saying {
+	s := Saying{Tag: "sign-off", Text: "approved", Tone: ToneGood, Mark: true}
+	if f.Reject {
+		s.Text, s.Tone = "rejected", ToneBad
+	}
+	if f.Commit != "" {
+		s.Text += " " + short(f.Commit)
+	}
+	if e.Actor.Host != "" {
+		s.Text += " from " + e.Actor.User + "@" + e.Actor.Host
+	}
+	s.Text = phrase(s.Text, f.Comment)
+	return s
+}
+
+func (f ItemPassedOver) say(in *Incident, _ Event) Saying {
+	return Saying{Tag: "override", Text: phrase(in.title(f.Item)+" passed over", f.Reason), Tone: ToneBad, Mark: true}
+}
+
+func (f ItemUnneeded) say(in *Incident, _ Event) Saying {
+	return Saying{Tag: "check", Text: phrase(in.title(f.Item)+" not needed", f.Why), Tone: TonePast}
+}
+
+func (f FactsFound) say(*Incident, Event) Saying {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(f.Facts)) {
+		parts = append(parts, k+" "+f.Facts[k])
+	}
+	return Saying{Tag: "found", Text: strings.Join(parts, ", "), Tone: TonePast}
+}
