@@ -1,0 +1,150 @@
+// Package probes looks at the world again and again and says what it sees. The
+// [Hub] schedules probes, asks each through the [Asker] of its kind, turns the
+// answers into samples with a verdict and hands those on in batches.
+//
+// A probe that cannot be asked, has no data or stays silent gives a sample that
+// says so: not knowing is one of the verdicts, and it is never ok.
+package probes
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"mayday/state"
+)
+
+// Asker asks one kind of source. Implementations are safe for concurrent use and
+// pass the suite in probes/probetest.
+type Asker interface {
+	// Ask reads the probe's value as it was at the incident time at. It blocks until
+	// the source answered or ctx ended, and honours ctx: when it ends, Ask returns
+	// within moments. An error means that the source could not be asked or answered
+	// nonsense; that it has nothing is a Reading with NoData. Errors may hold raw
+	// text from outside: the Hub cleans it.
+	Ask(ctx context.Context, p state.Probe, at time.Time) (Reading, error)
+}
+
+// Reading is one answer.
+type Reading struct {
+	Value float64
+	Text  string // "200 12ms", "3/3 ready"; optional
+	// At is the incident time of the data behind the value; zero means the time
+	// that was asked about.
+	At     time.Time
+	NoData bool // the source answered and had nothing
+	// Verdict is what the asker knows beyond the value: a 500 is crit however fast
+	// it came. Empty, or Warn or Crit; the worse of it and the thresholds' counts.
+	Verdict state.Verdict
+}
+
+// Series is one value of an answer that may hold several.
+type Series struct {
+	Labels string // as a person reads them: {version="v1.2.3"}
+	Value  float64
+	At     time.Time // incident time
+}
+
+// seriesNamed is how many series an error names before it only counts the others.
+const seriesNamed = 3
+
+// One makes a reading of an answer that should hold exactly one series: none is
+// no data, two are an error that names them.
+func One(all []Series) (Reading, error) {
+	switch len(all) {
+	case 0:
+		return Reading{NoData: true}, nil
+	case 1:
+		return Reading{Value: all[0].Value, At: all[0].At}, nil
+	}
+	var names []string
+	for _, s := range all[:min(len(all), seriesNamed)] {
+		names = append(names, s.Labels)
+	}
+	slices.Sort(names)
+	why := strings.Join(names, " and ")
+	if more := len(all) - seriesNamed; more > 0 {
+		why += fmt.Sprintf(" and %d more", more)
+	}
+	return Reading{}, &state.Problem{
+		What: fmt.Sprintf("%d series where one is expected", len(all)), Why: why,
+		Do: "Aggregate in the query, such as sum(…)", Code: "many-series",
+	}
+}
+
+// Judge turns the answer to one question into a sample: at is the incident time
+// asked about, got the incident time of the answer. The sample's value is 0 unless
+// the verdict is known, and it never is NaN or infinite.
+func Judge(p state.Probe, r Reading, err error, at, got time.Time) state.Sample {
+	s := state.Sample{Probe: p.Name, At: at, Got: got}
+	if !r.At.IsZero() && err == nil {
+		s.At = r.At
+	}
+	switch {
+	case err != nil:
+		s.Verdict, s.Text = state.Error, Reason(err)
+	case r.NoData || math.IsNaN(r.Value):
+		s.Verdict, s.Text = state.NoData, short(r.Text)
+	case math.IsInf(r.Value, 0):
+		s.Verdict, s.Text = state.Error, "the answer is infinite: does the query divide by zero?"
+	case p.StaleAt > 0 && got.Sub(s.At) > p.StaleAt.D():
+		s.Verdict = state.Stale
+		s.Text = "the data is " + age(got.Sub(s.At)) + " old"
+	default:
+		s.Value, s.Text, s.Verdict = r.Value, short(r.Text), p.Judge(r.Value)
+		if r.Verdict.Known() && r.Verdict.Worse() > s.Verdict.Worse() {
+			s.Verdict = r.Verdict
+		}
+	}
+	return s
+}
+
+// textLength bounds a sample's text, in characters.
+const textLength = 240
+
+// Reason says an error in one short, clean line.
+func Reason(err error) string { return short(err.Error()) }
+
+func short(s string) string {
+	s = state.Clean(s)
+	if utf8.RuneCountInString(s) <= textLength {
+		return s
+	}
+	return string([]rune(s)[:textLength-1]) + "…"
+}
+
+func age(d time.Duration) string {
+	if d > 10*time.Second {
+		d = d.Round(time.Second)
+	}
+	return state.Duration(d.Round(time.Millisecond)).String()
+}
+
+// realSlack is the real time that scheduling and a loaded machine may take before
+// a reading counts as old.
+const realSlack = 2 * time.Second
+
+// Fit gives the probe as it can be kept under a clock: where incident time runs
+// faster than the wall, a reading may be as old as the real time that asking and
+// scheduling take. Lay fitted probes down in the incident, so that Hub and screen
+// agree on what is stale; the Hub fits what it is given. Fitting twice is no
+// change.
+func Fit(p state.Probe, c state.Clock) state.Probe {
+	if p.Every <= 0 {
+		p.Every = state.Duration(5 * time.Second)
+	}
+	if p.Timeout <= 0 {
+		p.Timeout = state.Duration(5 * time.Second)
+	}
+	if p.StaleAt <= 0 {
+		p.StaleAt = 3 * p.Every
+	}
+	if c.Speed > 1 {
+		p.StaleAt = max(p.StaleAt, p.Every+state.Duration(c.Incident(realSlack)))
+	}
+	return p
+}
