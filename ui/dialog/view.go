@@ -1,0 +1,214 @@
+package dialog
+
+import (
+	"fmt"
+	"strings"
+
+	"mayday/state"
+	"mayday/ui/theme"
+)
+
+// View draws the dialog as a box of at most w×h cells; all its lines have the same
+// width.
+func (d *Dialog) View(w, h int) string {
+	bw := min(w, 78)
+	if d.spec.Wide {
+		bw = min(w, 120)
+	}
+	if w > bw+4 && bw > 40 {
+		bw = min(bw, w-4)
+	}
+	iw, room := theme.Inner(bw, h)
+	fields, focus := d.fieldLines(iw)
+	foot := d.foot(iw)
+	var intro []string
+	for _, s := range d.spec.Intro {
+		for _, l := range theme.Wrap(theme.Safe(s), iw) {
+			intro = append(intro, d.t.Past.Render(l))
+		}
+	}
+	bodyLines := d.bodyLines(iw)
+	left := room - len(fields) - len(foot)
+	if want := min(len(bodyLines), 3); len(intro) > max(left-want-1, 0) {
+		intro = intro[:max(min(len(intro), left-want-1), 0)]
+	}
+	if len(intro) > 0 && left > len(intro) {
+		intro = append(intro, "")
+	}
+	left -= len(intro)
+	body := d.bodyWindow(bodyLines, left)
+	if len(fields) > room-len(foot)-len(body) { // too small for all: around the focus
+		n := max(room-len(foot)-len(body), 1)
+		off := max(min(focus, len(fields)-n), 0)
+		fields = fields[off:min(off+n, len(fields))]
+	}
+	lines := append(append(append(intro, body...), fields...), foot...)
+	bh := min(len(lines)+2, h)
+	title := d.t.Title.Render(theme.Safe(d.spec.Title))
+	if d.spec.Danger {
+		return d.t.Frame(d.t.Bad, d.t.BadStrong.Render(theme.Safe(d.spec.Title)), "", lines, bw, bh)
+	}
+	return d.t.Box(title, "", lines, bw, bh, true)
+}
+
+// bodyLines styles and fits the body. Long lines are wrapped where they are read
+// (commands must be seen whole), and cut in diffs.
+func (d *Dialog) bodyLines(w int) []string {
+	var out []string
+	for _, l := range d.spec.Body {
+		text := strings.TrimRight(state.CleanLines(l.Text), "\n")
+		if l.Tone == Diff {
+			out = append(out, d.diff(theme.Cut(text, w)))
+			continue
+		}
+		st := map[Tone]theme.Style{Plain: d.t.Text, Quiet: d.t.Past, Command: d.t.Strong, Heading: d.t.Title, Alarm: d.t.BadStrong}[l.Tone]
+		indent := ""
+		if l.Tone == Command {
+			indent = "  "
+		}
+		for _, part := range theme.Wrap(text, max(w-len(indent), 1)) {
+			out = append(out, indent+st.Render(part))
+		}
+	}
+	return out
+}
+
+func (d *Dialog) diff(line string) string {
+	switch {
+	case strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "---"), strings.HasPrefix(line, "diff "):
+		return d.t.Strong.Render(line)
+	case strings.HasPrefix(line, "+"):
+		return d.t.Good.Render(line)
+	case strings.HasPrefix(line, "-"):
+		return d.t.Bad.Render(line)
+	case strings.HasPrefix(line, "@@"):
+		return d.t.Running.Render(line)
+	}
+	return d.t.Past.Render(line)
+}
+
+// bodyWindow cuts the visible part out, with a line that says how much there is
+// where it does not fit.
+func (d *Dialog) bodyWindow(lines []string, h int) []string {
+	if len(lines) == 0 || h <= 0 {
+		return nil
+	}
+	if len(lines) < h {
+		d.page, d.scroll = len(lines), 0
+		return append(lines, "")
+	}
+	d.page = max(h-1, 1)
+	d.scroll = max(min(d.scroll, len(lines)-d.page), 0)
+	to := min(d.scroll+d.page, len(lines))
+	out := append([]string{}, lines[d.scroll:to]...)
+	if h == 1 {
+		return out
+	}
+	return append(out, d.t.Faint.Render(fmt.Sprintf("lines %d to %d of %d, pgup and pgdown scroll", d.scroll+1, to, len(lines))))
+}
+
+// fieldLines draws the fields and says in which line the focus is.
+func (d *Dialog) fieldLines(w int) (lines []string, focus int) {
+	for i, f := range d.fields {
+		on := i == d.focus
+		if on {
+			focus = len(lines)
+		}
+		mark, label := "  ", d.t.Past
+		if on {
+			mark, label = d.t.Running.Render("› "), d.t.Strong
+		}
+		name := f.Label
+		if f.Required {
+			name += " (needed)"
+		}
+		lines = append(lines, mark+label.Render(theme.Cut(name, w-2)))
+		switch f.Kind {
+		case Text:
+			f.line.SetWidth(max(w-5, 1))
+			lines = append(lines, "  "+theme.Fit(f.line.View(), w-2))
+		case Area:
+			f.area.SetWidth(max(w-2, 2))
+			for _, l := range strings.Split(f.area.View(), "\n") {
+				lines = append(lines, "  "+theme.Fit(l, w-2))
+			}
+		case Choice:
+			at := len(lines) + f.choice
+			lines = append(lines, d.options(f, on, w)...)
+			if on {
+				focus = at
+			}
+		}
+		lines = append(lines, "")
+	}
+	return lines, focus
+}
+
+func (d *Dialog) options(f *field, on bool, w int) []string {
+	widest := 0
+	for _, o := range f.Options {
+		widest = max(widest, theme.Width(o.label()))
+	}
+	var out []string
+	for i, o := range f.Options {
+		mark, st := theme.Circle, d.t.Past
+		if i == f.choice {
+			mark, st = theme.Dot, d.t.Strong
+		}
+		row := "  " + st.Render(mark+" "+theme.Fit(o.label(), min(widest, max(w-6, 1)))) + "  " + d.t.Past.Render(theme.Safe(o.Help))
+		row = theme.Fit(row, w)
+		if on && i == f.choice {
+			row = d.t.Selected.Over(row)
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+func (o Option) label() string {
+	if o.Label != "" {
+		return theme.Safe(o.Label)
+	}
+	return theme.Safe(o.Value)
+}
+
+// foot is the refusal, where there is one, and the line of keys.
+func (d *Dialog) foot(w int) []string {
+	var keys []string
+	key := func(k, what string) { keys = append(keys, d.t.Key.Render(k)+" "+d.t.Past.Render(what)) }
+	onButton := d.focus >= len(d.fields)
+	last := len(d.fields) > 0 && d.focus == len(d.fields)-1
+	switch {
+	case d.loading != "":
+		keys = append(keys, d.t.Running.Render(d.loading+"…"))
+	case d.spec.Button == "":
+		key("enter", "close")
+	case onButton || last && d.fields[d.focus].Kind != Area:
+		key("enter", d.spec.Button)
+	case d.fields[d.focus].Kind == Area:
+		key("ctrl+s", d.spec.Button)
+		key("tab", "to the button")
+	default:
+		key("enter", "next field")
+		key("ctrl+s", d.spec.Button)
+	}
+	if len(d.fields) > 1 {
+		key("tab", "move")
+	}
+	if d.spec.Button != "" || d.loading != "" {
+		key("esc", "cancel")
+	}
+	line := strings.Join(keys, "  ")
+	if len(d.fields) > 0 && d.stops() > len(d.fields) && d.loading == "" && d.spec.Button != "" {
+		label := "[ " + d.spec.Button + " ]"
+		if onButton {
+			line = d.t.BadgeQuiet.Render(label) + "  " + line
+		} else {
+			line = d.t.Past.Render(label) + "  " + line
+		}
+	}
+	if d.why != "" {
+		return []string{d.t.BadStrong.Render(theme.Cut(d.why, w)), line}
+	}
+	return []string{line}
+}
