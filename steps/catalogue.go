@@ -221,7 +221,7 @@ func (c catalogue) communicate() []state.Item {
 
 func (c catalogue) rollback() []state.Item {
 	return []state.Item{
-		look("14.rollback", "Rollback", "R takes it back; not needed in a good run"),
+		auto(look("14.rollback", "Rollback", "R takes it back; not needed in a good run", state.ItemMonitor)),
 	}
 }
 

@@ -1,0 +1,92 @@
+package steps
+
+import (
+	"context"
+	"time"
+
+	"mayday/state"
+)
+
+// Real-time beats of the keeper.
+const (
+	flushEvery  = time.Second            // samples reach the disk at least this often
+	proveEvery  = 30 * time.Second       // the rollback plan is proven again this often
+	proveTime   = 20 * time.Second       // one proof's bound
+	clockFloor  = 20 * time.Millisecond  // a clock never spins faster
+	clockLonger = 500 * time.Millisecond // and looks at least this often: a laptop may have slept
+)
+
+// keepClocks pages whom it is time to page. Deadlines are absolute times in
+// events, so a restart or a sleep loses none.
+func (e *Engine) keepClocks(ctx context.Context) {
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		changed := e.Changed()
+		e.pageDue(e.Now())
+		wait := clockLonger
+		if at, ok := nextPage(e.Incident()); ok {
+			wait = min(wait, e.o.Clock.Real(at.Sub(e.Now())))
+		}
+		timer.Reset(max(wait, clockFloor))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-changed:
+			// Many events come in bursts: one look for all of them.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(clockFloor):
+			}
+		case <-flush.C:
+			if err := e.o.Samples.Flush(); err != nil {
+				e.tellJournal("samples are not kept: " + err.Error())
+			}
+		}
+	}
+}
+
+// prover proves the rollback plan again and again while there is something to take
+// back: during the rollout and the monitoring period.
+func (e *Engine) prover(ctx context.Context) {
+	tick := time.NewTicker(proveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			in := e.Incident()
+			r := in.Production()
+			if r == nil || !in.Open() || r.Status == state.RolloutRolledBack || in.Rollback.Status == state.RollbackRunning {
+				continue
+			}
+			_, _ = e.prove(ctx, r, r.Status != state.RolloutPlanned) // the proof or its failure is in the journal
+		}
+	}
+}
+
+// prove dry-runs a rollout's inverse and journals what came of it.
+func (e *Engine) prove(ctx context.Context, r *state.Rollout, started bool) (state.Proof, error) {
+	ctx, cancel := context.WithTimeout(ctx, proveTime)
+	defer cancel()
+	s, err := e.strategy(r.Strategy)
+	if err != nil {
+		return state.Proof{}, err
+	}
+	proof, err := s.Prove(ctx, r.Plan, started)
+	if err != nil {
+		if ctx.Err() != nil && e.ctx.Err() != nil {
+			return proof, err
+		}
+		proof = state.Proof{Ready: state.Doubtful, Target: r.Target, Why: "the last proof failed: " + state.Clean(err.Error())}
+	}
+	if _, rerr := e.record(e.mayday(), state.RollbackProven{Rollout: r.ID, Proof: proof}); rerr != nil && err == nil {
+		err = rerr
+	}
+	return proof, err
+}

@@ -1,0 +1,213 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"mayday/state"
+	"mayday/state/runbook"
+)
+
+// Journal is where the Engine writes what happens, before and after it happens.
+type Journal interface {
+	// Append writes facts as events after the head and returns them. After an error
+	// nothing was written.
+	Append(at time.Time, actor state.Actor, expect uint64, facts ...state.Fact) ([]state.Event, error)
+	// Due reports whether enough events came since the last checkpoint for a new one.
+	Due() bool
+	// Checkpoint signs the journal up to its head, as one more event.
+	Checkpoint(at time.Time, actor state.Actor) ([]state.Event, error)
+	Head() (seq uint64, hash string)
+	Signed() uint64
+}
+
+// Checker makes one of the runbook's HTTP checks and says in a line what came back.
+type Checker interface {
+	Check(ctx context.Context, env runbook.Environment, c runbook.Check) (string, error)
+}
+
+// Messenger renders messages and knows which channels an audience has.
+type Messenger interface {
+	Render(purpose string, in *state.Incident, now time.Time, extra map[string]string) (string, error)
+	Channels(audience string) []string
+}
+
+// Samples keeps the readings for replay. Add must not block on the disk.
+type Samples interface {
+	Add(samples []state.Sample) error
+	Flush() error
+}
+
+// Options is what an Engine is wired with. All are required but those that say so.
+type Options struct {
+	Journal    Journal
+	History    []state.Event // what the journal held when it was opened
+	Runbook    *runbook.Runbook
+	Actions    map[string]Action   // by item ID
+	Strategies map[string]Strategy // by name
+	Traffic    Traffic             // optional
+	Checker    Checker
+	Messenger  Messenger
+	Samples    Samples
+	Output     func(run string) (io.WriteCloser, error) // where a run's output is kept
+	Redact     func(string) string                      // takes secrets out of output
+	Evidence   string                                   // folder
+	Actor      state.Actor                              // this keeper
+	Now        func() time.Time                         // real time
+	Clock      state.Clock
+	// Probes gets the probes whenever they change. Optional.
+	Probes func([]state.Probe)
+	// Background runs beside the Engine from Start to Close, which waits for it:
+	// the outbox, the hub. An error is journaled as a warning.
+	Background []func(ctx context.Context, e *Engine) error
+}
+
+// Engine is the single owner of everything that acts in one incident. It folds the
+// journal, answers intents, runs actions and rollouts, judges gates, keeps the
+// clocks and owns the rollback. It knows no screen. Safe for concurrent use.
+type Engine struct {
+	o Options
+
+	// turn is held while an event is written and folded: a channel, so that the
+	// rollback can give up waiting for a disk that hangs.
+	turn chan struct{}
+
+	mu      sync.Mutex // guards everything below; never held during IO
+	in      *state.Incident
+	events  []state.Event
+	series  map[string]*state.Series
+	spool   []entry // applied, not yet written
+	late    []entry // not even applied: the writer hangs
+	jerr    string
+	running map[string]context.CancelFunc // by item
+	subs    map[*subscriber]struct{}
+	changed chan struct{} // closed and replaced after every event
+
+	arm     *time.Timer // the grace of an armed rollback
+	rolling bool        // a rollback is in its lane
+
+	ctx    context.Context // ends the actions
+	cancel context.CancelFunc
+	lane   sync.WaitGroup // rollbacks: waited for, never cancelled
+	wg     sync.WaitGroup // everything else
+}
+
+type entry struct {
+	at    time.Time
+	actor state.Actor
+	fact  state.Fact
+}
+
+// NewEngine folds the history. Nothing runs before Start.
+func NewEngine(o Options) (*Engine, error) {
+	in, err := state.Fold(o.History)
+	if err != nil {
+		return nil, fmt.Errorf("fold the journal: %w", err)
+	}
+	e := &Engine{o: o, turn: make(chan struct{}, 1), in: in, events: append([]state.Event(nil), o.History...),
+		series: map[string]*state.Series{}, running: map[string]context.CancelFunc{},
+		subs: map[*subscriber]struct{}{}, changed: make(chan struct{})}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	return e, nil
+}
+
+// Start takes the incident over: it journals the keeper, marks what was running as
+// interrupted, finishes a rollback that its last keeper left, and starts clocks,
+// background work and what runs by itself.
+func (e *Engine) Start() error {
+	old := e.Incident().Keeper
+	took := old.PID != 0
+	if _, err := e.record(e.o.Actor, state.KeeperStarted{TookOver: took, From: old}); err != nil {
+		return fmt.Errorf("journal the keeper: %w", err)
+	}
+	for _, b := range e.o.Background {
+		e.spawn(func() {
+			if err := b(e.ctx, e); err != nil && !errors.Is(err, context.Canceled) {
+				e.warn("background work ended: "+err.Error(), true)
+			}
+		})
+	}
+	e.layProbes()
+	e.spawn(func() { e.keepClocks(e.ctx) })
+	e.spawn(func() { e.prover(e.ctx) })
+	e.pickUp()
+	e.autos()
+	return nil
+}
+
+// spawn runs f in a goroutine that Close waits for.
+func (e *Engine) spawn(f func()) {
+	e.wg.Add(1)
+	go func() {
+		defer e.wg.Done()
+		f()
+	}()
+}
+
+// Close finishes an armed or running rollback, stops everything else where it
+// stands, and says so in the journal. The rollout that was running is found
+// interrupted by the next keeper.
+func (e *Engine) Close(why string) error {
+	e.mu.Lock()
+	armed := e.in.Rollback.Status == state.RollbackArmed
+	e.mu.Unlock()
+	if armed {
+		e.fire(e.o.Actor, "the process was told to end while R was armed")
+	}
+	e.lane.Wait()
+	e.cancel()
+	e.wg.Wait()
+	_, err := e.record(e.o.Actor, state.KeeperStopped{Why: why})
+	e.mu.Lock()
+	for s := range e.subs {
+		s.close()
+	}
+	e.mu.Unlock()
+	if flushed := e.o.Samples.Flush(); err == nil {
+		err = flushed
+	}
+	return err
+}
+
+// Now is the incident clock.
+func (e *Engine) Now() time.Time { return e.o.Clock.At(e.o.Now()) }
+
+// Incident gives a copy of the fold.
+func (e *Engine) Incident() *state.Incident {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.in.Clone()
+}
+
+// Events gives the events so far; the slice must not be changed.
+func (e *Engine) Events() []state.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.events[:len(e.events):len(e.events)]
+}
+
+// Changed gives a channel that is closed at the next event.
+func (e *Engine) Changed() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.changed
+}
+
+// Record journals a fact as the keeper's own: for background work.
+func (e *Engine) Record(f state.Fact) error {
+	_, err := e.record(e.o.Actor.As(state.Mayday), f)
+	return err
+}
+
+// warn journals something the operator must know. Its own failure is visible
+// already: the journal's state is on every screen.
+func (e *Engine) warn(text string, sticky bool) {
+	_, _ = e.record(e.mayday(), state.Warned{Text: state.Clean(text), Sticky: sticky})
+}
+
+// mayday is the actor of what the keeper decides by itself.
+func (e *Engine) mayday() state.Actor { return e.o.Actor.As(state.Mayday) }

@@ -1,0 +1,178 @@
+package steps
+
+import (
+	"fmt"
+	"sort"
+	"time"
+
+	"mayday/state"
+	"mayday/state/runbook"
+)
+
+// reading is what a gate knows of a probe.
+type reading struct {
+	probe  state.Probe
+	sample state.Sample // aged to now
+	seen   bool         // there is a sample at all
+}
+
+// gate judges a stage: it holds while all is well, waits on warnings, asks a
+// person when it does not know, and fails when a crit reading repeats. It compares,
+// because production is broken when mayday opens: what was red before only counts
+// when it got worse, and a new version that is no worse than an old one which is
+// red itself does not hold up the fix. Pure: time comes in.
+type gate struct {
+	policy runbook.Gate
+	hold   time.Duration
+	before map[string]state.Sample
+	old    func(probe string) (reading, bool) // the reading a probe is compared with
+
+	started time.Time // ignorance is excused for a while from here
+	since   time.Time // all well since; zero: not
+	crits   map[string]int
+	counted map[string]time.Time // the sample that was counted last
+}
+
+// decision is what a gate says at one time.
+type decision struct {
+	state    state.GateState
+	since    time.Time
+	reasons  []string
+	readings []state.Sample
+	ask      bool // the policy wants a person, GateAsking
+}
+
+func newGate(policy runbook.Gate, hold time.Duration, before map[string]state.Sample, old func(string) (reading, bool), now time.Time) *gate {
+	return &gate{policy: policy, hold: hold, before: before, old: old, started: now,
+		crits: map[string]int{}, counted: map[string]time.Time{}}
+}
+
+// judge looks at the readings of all the gate's probes. No probe at all is
+// ignorance too.
+func (g *gate) judge(now time.Time, rs []reading) decision {
+	d := decision{}
+	worst := "pass"
+	if len(rs) == 0 {
+		worst = g.unknown(now, "ask")
+		d.reasons = append(d.reasons, "no probe watches this stage")
+	}
+	for _, r := range rs {
+		action, reason := g.one(now, r)
+		if r.seen {
+			d.readings = append(d.readings, r.sample)
+		}
+		if action != "pass" {
+			d.reasons = append(d.reasons, reason)
+		}
+		if rank(action) > rank(worst) {
+			worst = action
+		}
+	}
+	sort.Strings(d.reasons)
+	g.decide(now, worst, &d)
+	return d
+}
+
+func (g *gate) decide(now time.Time, worst string, d *decision) {
+	if worst != "pass" {
+		g.since = time.Time{}
+	} else if g.since.IsZero() {
+		g.since = now
+	}
+	d.since = g.since
+	switch worst {
+	case "pass":
+		d.state = state.GateHolding
+		if now.Sub(g.since) >= g.hold {
+			d.state = state.GatePassed
+		}
+	case "ask":
+		d.state = state.GateAsking
+	case "rollback":
+		d.state = state.GateFailed
+	default:
+		d.state = state.GateWaiting
+	}
+}
+
+// rank orders what verdicts ask for: what is worst decides.
+func rank(action string) int {
+	switch action {
+	case "wait":
+		return 1
+	case "ask":
+		return 2
+	case "rollback":
+		return 3
+	}
+	return 0
+}
+
+// one says what a single probe asks for, and why.
+func (g *gate) one(now time.Time, r reading) (action, reason string) {
+	p, s := r.probe, r.sample
+	if !r.seen {
+		return g.unknown(now, g.policy.NoData), p.Name + ": no reading yet"
+	}
+	said := fmt.Sprintf("%s %s", p.Name, state.Quantity(s.Value, p.Unit))
+	switch s.Verdict {
+	case state.NoData:
+		return g.unknown(now, g.policy.NoData), p.Name + ": no data"
+	case state.Stale:
+		return g.unknown(now, g.policy.Stale), fmt.Sprintf("%s: stale, %s old", p.Name, now.Sub(s.At).Round(time.Second))
+	case state.Error:
+		return g.unknown(now, g.policy.Error), p.Name + ": " + s.Text
+	case state.Warn, state.Crit:
+		if g.excused(p, s) {
+			g.crits[p.Name] = 0
+			return "pass", ""
+		}
+	}
+	if s.Verdict == state.OK {
+		g.crits[p.Name] = 0
+		return "pass", ""
+	}
+	if s.Verdict == state.Warn {
+		g.crits[p.Name] = 0
+		return g.policy.Warn, said + ", wanted " + p.Text()
+	}
+	if !g.counted[p.Name].Equal(s.At) {
+		g.counted[p.Name] = s.At
+		g.crits[p.Name]++
+	}
+	if n := g.crits[p.Name]; n < g.policy.Consecutive {
+		return "wait", fmt.Sprintf("%s, crit %d of %d", said, n, g.policy.Consecutive)
+	}
+	return g.policy.Crit, fmt.Sprintf("%s, wanted %s, %d readings in a row", said, p.Text(), g.crits[p.Name])
+}
+
+// unknown excuses ignorance for the policy's patience: the first readings of a new
+// version take a scrape and a window.
+func (g *gate) unknown(now time.Time, action string) string {
+	if now.Sub(g.started) < g.policy.Patience.D() {
+		return "wait"
+	}
+	return action
+}
+
+// excused reports whether a bad reading is no worse than what it is compared with,
+// where that was or is bad itself.
+func (g *gate) excused(p state.Probe, s state.Sample) bool {
+	bad := func(v state.Verdict) bool { return v == state.Warn || v == state.Crit }
+	if p.Compare != "" && g.old != nil {
+		if o, ok := g.old(p.Compare); ok && o.seen && bad(p.Judge(o.sample.Value)) && o.sample.Verdict.Known() {
+			return !p.Worsened(o.sample.Value, s.Value)
+		}
+	}
+	if b, ok := g.before[p.Name]; ok && bad(b.Verdict) {
+		return !p.Worsened(b.Value, s.Value)
+	}
+	return false
+}
+
+// reaction is the worst case from a bad event to a rollback: a scrape must see it
+// (the probe's interval, twice: scrape and question), and the verdict must repeat.
+// The window of the query dilutes a jump at most once more.
+func reactionTime(p state.Probe, policy runbook.Gate) time.Duration {
+	return p.Every.D() * time.Duration(2+policy.Consecutive)
+}

@@ -1,0 +1,203 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mayday/state"
+)
+
+// makePlan computes the production rollout and its inverse; nothing happens yet.
+func (e *Engine) makePlan(ctx context.Context, job Job) (Outcome, error) {
+	p, _, err := e.plan(ctx, job.Incident, "10.deploy", job.Incident.Facts["9.strategy"])
+	if err != nil {
+		return Outcome{}, err
+	}
+	if old := planned(job.Incident, "10.deploy"); old != nil {
+		if old.Status != state.RolloutPlanned {
+			return Outcome{}, &state.Problem{What: "the rollout of this plan has begun", Do: "Finish it or roll back."}
+		}
+		p.ID = old.ID
+	}
+	if _, err := e.record(e.mayday(), state.RolloutLaid{Plan: p, Item: "10.deploy"}); err != nil {
+		return Outcome{}, err
+	}
+	fmt.Fprint(job.Output, planText(p))
+	ev := []state.Evidence{{Name: "target of a rollback", Value: p.Target + " " + p.Revision}, {Name: "inverse", Value: fmt.Sprintf("%d operations", len(p.Inverse))}}
+	for _, s := range p.Stages {
+		ev = append(ev, state.Evidence{Name: "stage", Value: s.Name})
+	}
+	return Outcome{Summary: fmt.Sprintf("%d stages, back to %s", len(p.Stages), p.Target), Evidence: ev}, nil
+}
+
+// provePlan dry-runs the plan and its inverse on the server, now.
+func (e *Engine) provePlan(ctx context.Context, job Job) (Outcome, error) {
+	r := planned(job.Incident, "10.deploy")
+	if r == nil {
+		return Outcome{}, &state.Problem{What: "there is no plan yet", Do: "Make it: 9.plan."}
+	}
+	proof, err := e.prove(ctx, r, r.Status != state.RolloutPlanned)
+	out := Outcome{Summary: string(proof.Ready)}
+	for _, c := range proof.Checks {
+		mark := "ok"
+		if !c.OK {
+			mark = "NOT OK"
+		}
+		out.Evidence = append(out.Evidence, state.Evidence{Name: c.Name, Value: state.Clean(mark + " " + c.Text)})
+		fmt.Fprintf(job.Output, "%s: %s %s\n", c.Name, mark, c.Text)
+	}
+	if err != nil {
+		return out, err
+	}
+	if proof.Ready == state.NotReady {
+		return out, &state.Problem{Code: "not-proven", What: "the rollback is not proven", Why: proof.Why, Do: "Mend that and run this again; a deployment without a way back is not started."}
+	}
+	return out, nil
+}
+
+// settleTime is how long the first readings may take (incident time).
+const settleTime = 2 * time.Minute
+
+// seen waits until every chosen probe gives a known reading, and reports them.
+func (e *Engine) seen(ctx context.Context, choose func(state.Probe) bool, none string) (Outcome, error) {
+	deadline := e.Now().Add(settleTime)
+	for {
+		var out Outcome
+		var unknown []string
+		now := e.Now()
+		for _, p := range e.Incident().Probes {
+			if !choose(p) {
+				continue
+			}
+			r, _ := e.reading(p.Name, now)
+			if !r.seen || !r.sample.Verdict.Known() {
+				unknown = append(unknown, p.Name)
+				continue
+			}
+			out.Evidence = append(out.Evidence, state.Evidence{Name: p.Name, Value: fmt.Sprintf("%s %s", state.Quantity(r.sample.Value, p.Unit), r.sample.Verdict)})
+		}
+		if len(out.Evidence)+len(unknown) == 0 {
+			return out, &state.Problem{Code: "config", What: none, Do: "Watch it another way and override this item with what you saw."}
+		}
+		out.Summary = fmt.Sprintf("%d of %d", len(out.Evidence), len(out.Evidence)+len(unknown))
+		if len(unknown) == 0 {
+			return out, nil
+		}
+		if now.After(deadline) {
+			return out, &state.Problem{Code: "unknown", What: "not every probe gives readings", Why: list(unknown), Do: "See the metrics pane for why; run this again when they are back."}
+		}
+		select {
+		case <-ctx.Done():
+			return out, ctx.Err()
+		case <-time.After(max(e.o.Clock.Real(gateTick), gateFloor)):
+		}
+	}
+}
+
+func (e *Engine) metricsSeen(ctx context.Context, _ Job) (Outcome, error) {
+	return e.seen(ctx, func(p state.Probe) bool {
+		return p.Kind == "prometheus" && (p.Role == state.RoleAll || p.Role == state.RoleNew)
+	}, "the runbook has no metrics probes")
+}
+
+func (e *Engine) healthSeen(ctx context.Context, _ Job) (Outcome, error) {
+	return e.seen(ctx, func(p state.Probe) bool { return p.Kind == "http" }, "the runbook has no HTTP probes")
+}
+
+func (e *Engine) triggers(_ context.Context, _ Job) (Outcome, error) {
+	var out Outcome
+	now := e.Now()
+	for _, r := range e.readings(now, state.RoleNew, state.RoleAll) {
+		if r.probe.Crit != nil {
+			out.Evidence = append(out.Evidence, state.Evidence{Name: r.probe.Name, Value: fmt.Sprintf("crit %s, %d in a row, within %s",
+				state.Quantity(*r.probe.Crit, r.probe.Unit), e.o.Runbook.Gate.Consecutive, state.Duration(reactionTime(r.probe, e.o.Runbook.Gate)))})
+		}
+	}
+	if len(out.Evidence) == 0 {
+		return out, &state.Problem{Code: "config", What: "no probe has a crit threshold: nothing pulls the rollback by itself",
+			Do: "Watch closely with R at hand, and override this item."}
+	}
+	out.Summary = fmt.Sprintf("%d triggers", len(out.Evidence))
+	return out, nil
+}
+
+// performance compares every reading with the one before the deployment.
+func (e *Engine) performance(_ context.Context, job Job) (Outcome, error) {
+	var out Outcome
+	var worse []string
+	for _, r := range e.readings(e.Now(), state.RoleAll) {
+		b, ok := job.Incident.Before[r.probe.Name]
+		if !ok || !r.seen || !r.sample.Verdict.Known() {
+			continue
+		}
+		text := fmt.Sprintf("%s, before %s", state.Quantity(r.sample.Value, r.probe.Unit), state.Quantity(b.Value, r.probe.Unit))
+		out.Evidence = append(out.Evidence, state.Evidence{Name: r.probe.Name, Value: text})
+		if r.sample.Verdict != state.OK && r.probe.Worsened(b.Value, r.sample.Value) {
+			worse = append(worse, r.probe.Name+" "+text)
+		}
+	}
+	out.Summary = fmt.Sprintf("%d compared", len(out.Evidence))
+	switch {
+	case len(worse) > 0:
+		return out, &state.Problem{Code: "slower", What: "worse than before the deployment", Why: list(worse), Do: "Roll back with R, or override with the reason why this is acceptable."}
+	case len(out.Evidence) == 0:
+		return out, &state.Problem{Code: "unknown", What: "there is nothing to compare", Why: "no probe has a reading from before the deployment", Do: "Compare by hand and override this item with what you saw."}
+	}
+	return out, nil
+}
+
+// rollbackUnneeded settles step 14 of a good run, with the last proof as evidence.
+func (e *Engine) rollbackUnneeded(_ context.Context, job Job) (Outcome, error) {
+	in := job.Incident
+	if w := in.Item(state.ItemMonitor); w == nil || !w.Status.Settled() {
+		return Outcome{}, &state.Problem{Code: "early", What: "whether a rollback is needed is known when the monitoring period has ended",
+			Do: "R rolls back at any time."}
+	}
+	rb := in.Rollback
+	return Outcome{Unneeded: true, Summary: "not needed", Evidence: []state.Evidence{
+		{Name: "last proof", Value: fmt.Sprintf("%s to %s at %s", rb.Proof.Ready, rb.Proof.Target, rb.ProvenAt.Format(time.TimeOnly))}}}, nil
+}
+
+// monitor is the monitoring period. A crit reading that repeats rolls back; a
+// warning or ignorance never does by itself, but the period does not end well with one.
+func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
+	in := job.Incident
+	ends, ok := in.MonitoringEnds()
+	if !ok {
+		ends = e.Now().Add(in.Policy.Monitor.D())
+	}
+	policy := e.o.Runbook.Gate
+	policy.Warn, policy.NoData, policy.Stale, policy.Error = "wait", "wait", "wait", "wait"
+	g := newGate(policy, 0, in.Before, func(n string) (reading, bool) { return e.reading(n, e.Now()) }, e.Now())
+	tick := time.NewTicker(max(e.o.Clock.Real(gateTick), gateFloor))
+	defer tick.Stop()
+	looks := 0
+	for {
+		now := e.Now()
+		d := g.judge(now, e.readings(now, state.RoleNew, state.RoleAll))
+		looks++
+		if d.state == state.GateFailed {
+			e.fire(e.mayday(), "monitoring: "+list(d.reasons))
+			<-ctx.Done()
+			return Outcome{}, ctx.Err()
+		}
+		if !now.Before(ends) {
+			out := Outcome{Summary: "watched " + in.Policy.Monitor.String(), Evidence: []state.Evidence{{Name: "looks", Value: fmt.Sprint(looks)}}}
+			for _, s := range d.readings {
+				p, _ := in.Probe(s.Probe)
+				out.Evidence = append(out.Evidence, state.Evidence{Name: s.Probe, Value: state.Quantity(s.Value, p.Unit) + " " + string(s.Verdict)})
+			}
+			if d.state == state.GateWaiting {
+				return out, &state.Problem{Code: "not-well", What: "the monitoring period is over and not all is well", Why: list(d.reasons),
+					Do: "Run it again to watch longer, roll back with R, or override with a reason."}
+			}
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Outcome{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package steps
+
+import (
+	"time"
+
+	"mayday/state"
+)
+
+// journalPatience is how long a rollback waits for the journal before it acts
+// without it (real time).
+const journalPatience = 50 * time.Millisecond
+
+// record writes facts and folds them: nothing is true before it is on the disk.
+// On an error nothing happened and the caller must not act.
+func (e *Engine) record(actor state.Actor, facts ...state.Fact) (uint64, error) {
+	e.turn <- struct{}{}
+	defer func() { <-e.turn }()
+	return e.write(actor, 0, facts)
+}
+
+// recordIf is record for an intent that was formed while the head was expect.
+func (e *Engine) recordIf(actor state.Actor, ok func(*state.Incident) error, facts ...state.Fact) (uint64, error) {
+	e.turn <- struct{}{}
+	defer func() { <-e.turn }()
+	e.mu.Lock()
+	err := ok(e.in)
+	e.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return e.write(actor, 0, facts)
+}
+
+// must is record for the rollback's own lane: it never fails and waits at most
+// journalPatience. What could not be written is spooled and written before
+// anything else as soon as the journal takes it.
+func (e *Engine) must(actor state.Actor, facts ...state.Fact) {
+	wait := time.NewTimer(journalPatience)
+	defer wait.Stop()
+	at := e.Now()
+	select {
+	case e.turn <- struct{}{}:
+		done := make(chan struct{})
+		// The disk may hang inside the write; the lane goes on without it.
+		go func() {
+			defer close(done)
+			defer func() { <-e.turn }()
+			e.writeOrSpool(at, actor, facts)
+		}()
+		select {
+		case <-done:
+		case <-wait.C:
+			e.tellJournal("the journal's disk is slow")
+		}
+	case <-wait.C:
+		e.mu.Lock()
+		for _, f := range facts {
+			e.late = append(e.late, entry{at, actor, f})
+		}
+		e.mu.Unlock()
+		e.tellJournal("the journal's disk hangs")
+	}
+}
+
+// write needs the turn. It flushes the spool first, so that order is kept.
+func (e *Engine) write(actor state.Actor, expect uint64, facts []state.Fact) (uint64, error) {
+	if err := e.flush(); err != nil {
+		return 0, journalProblem(err)
+	}
+	events, err := e.o.Journal.Append(e.Now(), actor, expect, facts...)
+	if err != nil {
+		e.tellJournal(err.Error())
+		return 0, journalProblem(err)
+	}
+	e.apply(events)
+	if e.o.Journal.Due() {
+		if marks, err := e.o.Journal.Checkpoint(e.Now(), e.mayday()); err == nil {
+			e.apply(marks)
+		} else {
+			e.tellJournal(err.Error())
+		}
+	}
+	return events[0].Seq, nil
+}
+
+func journalProblem(err error) error {
+	return &state.Problem{Code: "journal", What: "nothing was done: the journal cannot be written",
+		Why: state.Clean(err.Error()), Do: "Make room on the disk or fix its permissions. R works all the same."}
+}
+
+// writeOrSpool needs the turn.
+func (e *Engine) writeOrSpool(at time.Time, actor state.Actor, facts []state.Fact) {
+	err := e.flush()
+	for _, f := range facts {
+		if err == nil {
+			var events []state.Event
+			if events, err = e.o.Journal.Append(at, actor, 0, f); err == nil {
+				e.apply(events)
+				continue
+			}
+		}
+		e.pretend(entry{at, actor, f})
+	}
+	if err != nil {
+		e.tellJournal(err.Error())
+	}
+}
+
+// pretend folds an entry that is not on the disk yet. The sequence number it gets
+// is the one it will have there: the spool is written in order, before anything else.
+func (e *Engine) pretend(x entry) {
+	e.mu.Lock()
+	ev := state.Event{Seq: e.in.Seq + 1, Time: x.at, Actor: x.actor, Fact: x.fact}
+	e.spool = append(e.spool, x)
+	e.mu.Unlock()
+	e.apply([]state.Event{ev})
+}
+
+// flush needs the turn: it writes what waits, oldest first.
+func (e *Engine) flush() error {
+	for {
+		e.mu.Lock()
+		late := e.late
+		e.late = nil
+		e.mu.Unlock()
+		for _, x := range late {
+			e.pretend(x)
+		}
+		e.mu.Lock()
+		if len(e.spool) == 0 {
+			again := e.jerr != ""
+			e.jerr = ""
+			e.mu.Unlock()
+			if again {
+				e.tellJournal("")
+			}
+			return nil
+		}
+		x := e.spool[0]
+		e.mu.Unlock()
+		if _, err := e.o.Journal.Append(x.at, x.actor, 0, x.fact); err != nil {
+			return err
+		}
+		e.mu.Lock()
+		e.spool = e.spool[1:]
+		e.mu.Unlock()
+	}
+}
+
+// apply folds events and wakes whoever waits for them.
+func (e *Engine) apply(events []state.Event) {
+	e.mu.Lock()
+	for _, ev := range events {
+		if err := e.in.Apply(ev); err != nil {
+			// Only a bug in the order of writing could do this; the screen must say so.
+			e.jerr = err.Error()
+			continue
+		}
+		e.events = append(e.events, ev)
+	}
+	close(e.changed)
+	e.changed = make(chan struct{})
+	for s := range e.subs {
+		s.wake()
+	}
+	e.mu.Unlock()
+}
+
+// tellJournal shows every client how the journal does.
+func (e *Engine) tellJournal(text string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.jerr = text
+	for s := range e.subs {
+		s.stale = true
+		s.wake()
+	}
+}
+
+// journalState needs mu.
+func (e *Engine) journalState() *state.JournalState {
+	_, hash := e.o.Journal.Head()
+	return &state.JournalState{Spooled: len(e.spool) + len(e.late), Err: e.jerr, Head: hash, Signed: e.o.Journal.Signed()}
+}

@@ -1,0 +1,161 @@
+package steps
+
+import (
+	"strings"
+	"time"
+
+	"mayday/state"
+	"mayday/state/runbook"
+)
+
+// Observe takes samples from the hub: into memory, to every client and to the
+// file; a changed verdict becomes an event. Called from one goroutine.
+func (e *Engine) Observe(samples []state.Sample) {
+	var judged []state.Fact
+	e.mu.Lock()
+	for _, x := range samples {
+		r := e.series[x.Probe]
+		if r == nil {
+			r = state.NewSeries(state.SeriesLength)
+			e.series[x.Probe] = r
+		}
+		last, had := r.Last()
+		if !had {
+			last, had = e.in.Verdicts[x.Probe]
+		}
+		if !had || last.Verdict != x.Verdict {
+			from := state.Verdict("")
+			if had {
+				from = last.Verdict
+			}
+			judged = append(judged, state.ProbeJudged{Sample: x, From: from})
+		}
+		r.Add(x)
+	}
+	for s := range e.subs {
+		for _, x := range samples {
+			waiting := append(s.samples[x.Probe], x)
+			if extra := len(waiting) - state.SeriesLength; extra > 0 {
+				waiting = waiting[extra:]
+			}
+			s.samples[x.Probe] = waiting
+		}
+		s.wake()
+	}
+	e.mu.Unlock()
+	if err := e.o.Samples.Add(samples); err != nil {
+		e.tellJournal("samples are not kept: " + err.Error())
+	}
+	if len(judged) > 0 {
+		_, _ = e.record(e.mayday(), judged...) // a journal that fails says so itself
+	}
+}
+
+// readings gives what is known now of the probes with one of the roles.
+func (e *Engine) readings(now time.Time, roles ...state.Role) []reading {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []reading
+	for _, p := range e.in.Probes {
+		for _, role := range roles {
+			if p.Role == role {
+				out = append(out, e.readingLocked(p, now))
+			}
+		}
+	}
+	return out
+}
+
+// reading finds one probe's by name.
+func (e *Engine) reading(name string, now time.Time) (reading, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p, ok := e.in.Probe(name)
+	if !ok {
+		return reading{}, false
+	}
+	return e.readingLocked(p, now), true
+}
+
+func (e *Engine) readingLocked(p state.Probe, now time.Time) reading {
+	s, ok := e.series[p.Name].Last()
+	return reading{probe: p, sample: p.Aged(s, now), seen: ok}
+}
+
+// layProbes makes the probes for what is known of the versions, and hands them on.
+func (e *Engine) layProbes() {
+	in := e.Incident()
+	probes := ProbesFor(e.o.Runbook, in.Facts)
+	if !sameProbes(in.Probes, probes) {
+		if _, err := e.record(e.mayday(), state.ProbesLaid{Probes: probes}); err != nil {
+			return
+		}
+	}
+	if e.o.Probes != nil {
+		e.o.Probes(probes)
+	}
+}
+
+func sameProbes(a, b []state.Probe) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Name != b[i].Name || a[i].Query != b[i].Query {
+			return false
+		}
+	}
+	return true
+}
+
+// ProbesFor turns the runbook's probes into this incident's: {new} and {old} become
+// the versions. Before the new version is known its probes ask for a version that
+// nothing has, and see no data.
+func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
+	version := func(key string) string {
+		if v := facts[key]; v != "" {
+			return v
+		}
+		return "none"
+	}
+	names := strings.NewReplacer("{new}", version("tag"), "{old}", version("baseline"), "{service}", rb.Service)
+	env, _ := rb.Production()
+	var out []state.Probe
+	for _, p := range rb.Probes {
+		if p.Role == state.RoleNew && facts["tag"] == "" {
+			continue // nothing to see before there is a version
+		}
+		s := state.Probe{Name: p.Name, Unit: p.Unit, Warn: p.Warn, Crit: p.Crit, Below: p.Below, Every: p.Every,
+			Timeout: p.Timeout, StaleAt: p.Stale, Role: p.Role, Critical: p.Critical, Compare: p.Compare}
+		switch {
+		case p.Query != "":
+			s.Kind, s.Query = "prometheus", names.Replace(p.Query)
+		case p.HTTP != nil:
+			s.Kind, s.Query = "http", names.Replace(JoinURL(env.URL, p.HTTP.Path))
+			s.Method, s.Headers, s.Body, s.Status = p.HTTP.Method, p.HTTP.Headers, p.HTTP.Body, p.HTTP.Status
+		default:
+			s.Kind, s.Query = "rollout", p.Rollout
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// JoinURL puts a check's path behind an environment's URL; a whole URL stays.
+func JoinURL(base, path string) string {
+	if strings.Contains(path, "://") {
+		return path
+	}
+	return strings.TrimRight(base, "/") + "/" + strings.TrimLeft(path, "/")
+}
+
+// reaction needs mu: the slowest of the gates' probes.
+func (e *Engine) reaction() time.Duration {
+	var worst time.Duration
+	for _, p := range e.in.Probes {
+		if p.Role == state.RoleNew || p.Role == state.RoleAll {
+			worst = max(worst, reactionTime(p, e.o.Runbook.Gate))
+		}
+	}
+	return worst
+}
