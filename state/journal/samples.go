@@ -1,0 +1,184 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mayday/state"
+)
+
+// MaxSamples bounds an incident's recorded samples, in bytes of all files together:
+// about two million readings, ten probes at one a second for two days. From half of
+// it on the recording is thinned, at the bound it stops. What gates decided by is in
+// the journal all the same.
+const MaxSamples = 256 << 20
+
+// thinEvery is what a thinned recording keeps of a probe whose verdict stays.
+const thinEvery = 30 * time.Second
+
+// SampleWriter records the readings of probes for replays. Safe for concurrent use.
+type SampleWriter struct {
+	mu     sync.Mutex
+	file   *os.File
+	buf    *bufio.Writer
+	size   int64 // of all files
+	bound  int64
+	kept   map[string]state.Sample // the last one written, by probe
+	warned int
+	err    error
+}
+
+// NewSampleWriter starts a new file of samples in an incident's folder. Earlier
+// files, of keepers before, count towards the bound.
+func NewSampleWriter(folder string) (*SampleWriter, error) {
+	return newSampleWriter(folder, MaxSamples)
+}
+
+func newSampleWriter(folder string, bound int64) (*SampleWriter, error) {
+	dir := filepath.Join(folder, SamplesDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, problem("samples cannot be kept", err)
+	}
+	names, err := sampleFiles(dir)
+	if err != nil {
+		return nil, problem("samples cannot be kept", err)
+	}
+	w := &SampleWriter{bound: bound, kept: map[string]state.Sample{}}
+	for _, name := range names {
+		if st, err := os.Stat(name); err == nil {
+			w.size += st.Size()
+		}
+	}
+	for n := len(names) + 1; ; n++ {
+		w.file, err = os.OpenFile(filepath.Join(dir, fmt.Sprintf("%04d.jsonl", n)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err == nil {
+			w.buf = bufio.NewWriterSize(w.file, 64<<10)
+			return w, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, problem("samples cannot be kept", err)
+		}
+	}
+}
+
+// Add records samples; they reach the file with the next Flush. The notice is not
+// empty once when thinning starts and once when recording stops: the owner journals
+// it. An error of the disk is kept and comes from here on from every call; nothing
+// but the recording suffers.
+func (w *SampleWriter) Add(samples ...state.Sample) (notice string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range samples {
+		if !x.Verdict.Known() {
+			x.Value = 0
+		}
+		if w.size >= w.bound || w.size >= w.bound/2 && !w.due(x) {
+			continue
+		}
+		line, err := json.Marshal(x)
+		if err != nil {
+			return w.notice(), fmt.Errorf("sample of %s: %w", state.Clean(x.Probe), err)
+		}
+		n, err := w.buf.Write(append(line, '\n'))
+		w.size += int64(n)
+		w.kept[x.Probe] = x
+		if err != nil && w.err == nil {
+			w.err = problem("samples cannot be kept", err)
+		}
+	}
+	return w.notice(), w.err
+}
+
+// due reports whether a thinned recording keeps the sample.
+func (w *SampleWriter) due(x state.Sample) bool {
+	last, ok := w.kept[x.Probe]
+	return !ok || last.Verdict != x.Verdict || x.At.Sub(last.At) >= thinEvery
+}
+
+func (w *SampleWriter) notice() string {
+	level := 0
+	switch {
+	case w.size >= w.bound:
+		level = 2
+	case w.size >= w.bound/2:
+		level = 1
+	}
+	if level <= w.warned {
+		return ""
+	}
+	w.warned = level
+	if level == 1 {
+		return fmt.Sprintf("recorded samples take %d MiB: from here on one reading per probe every %v is kept, and every change of verdict",
+			w.size>>20, thinEvery)
+	}
+	return fmt.Sprintf("recorded samples take %d MiB, the most an incident may have: a replay will show none after this", w.size>>20)
+}
+
+// Flush hands what was added to the operating system. The owner calls it each second.
+func (w *SampleWriter) Flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.buf.Flush(); err != nil && w.err == nil {
+		w.err = problem("samples cannot be kept", err)
+	}
+	return w.err
+}
+
+// Close flushes and closes the file.
+func (w *SampleWriter) Close() error {
+	err := w.Flush()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return errors.Join(err, w.file.Close())
+}
+
+// sampleFiles gives the files of samples in the order of their numbers.
+func sampleFiles(dir string) ([]string, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	slices.SortFunc(names, func(a, b string) int {
+		if c := len(a) - len(b); c != 0 { // 10000 comes after 9999
+			return c
+		}
+		return strings.Compare(a, b)
+	})
+	return names, err
+}
+
+// ReadSamples gives an incident's recorded samples in the order they were recorded.
+// Torn and unreadable lines are left out: a recording helps, it proves nothing. An
+// incident without samples has none.
+func ReadSamples(folder string) ([]state.Sample, error) {
+	names, err := sampleFiles(filepath.Join(folder, SamplesDir))
+	if err != nil {
+		return nil, err
+	}
+	var out []state.Sample
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			return out, problem("the samples cannot be read", err)
+		}
+		_, err = lines(f, func(_ int, b []byte) error {
+			var x state.Sample
+			if len(bytes.TrimSpace(b)) > 0 && json.Unmarshal(b, &x) == nil {
+				out = append(out, x)
+			}
+			return nil
+		})
+		f.Close()
+		if err != nil {
+			return out, problem("the samples cannot be read", err)
+		}
+	}
+	return out, nil
+}
