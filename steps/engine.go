@@ -211,3 +211,9 @@ func (e *Engine) warn(text string, sticky bool) {
 
 // mayday is the actor of what the keeper decides by itself.
 func (e *Engine) mayday() state.Actor { return e.o.Actor.As(state.Mayday) }
+
+// RecordAs journals a fact for a client, such as its coming and going.
+func (e *Engine) RecordAs(actor state.Actor, f state.Fact) error {
+	_, err := e.record(actor, f)
+	return err
+}

@@ -1,0 +1,232 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"mayday/state"
+)
+
+// Take-over times (real time): a dead keeper is replaced within takeOver.
+const (
+	takeOver = 2 * time.Second
+	retry    = 100 * time.Millisecond
+)
+
+// Keeping is a keeper in this process: an Engine with its Server.
+type Keeping interface {
+	// Close finishes what must be finished, tells the clients and lets the lock go.
+	Close(why string) error
+}
+
+// Settings says how a Session finds or becomes the keeper.
+type Settings struct {
+	Socket string
+	Folder string // of the incident, for the Hello
+	Via    string // cockpit, cli, auto
+	As     string // another person, in a drill
+	Watch  bool   // wants frames; they must then be read
+	// Become makes this process the keeper. An error for which Kept is true means
+	// that another process is; any other ends the session. nil: a client only.
+	Become func(ctx context.Context) (Keeping, error)
+	Kept   func(error) bool
+}
+
+// Session is a client that outlives its keeper: when the keeper dies it connects
+// to the next one, or becomes it. Safe for concurrent use.
+type Session struct {
+	s      Settings
+	frames chan state.Frame
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	client  *Client // nil between keepers
+	change  chan struct{}
+	keeping Keeping
+	err     error
+}
+
+// Open connects, or takes over, and returns when the session stands: within
+// takeOver, or with the reason why not.
+func Open(ctx context.Context, s Settings) (*Session, error) {
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	o := &Session{s: s, frames: make(chan state.Frame, 64), cancel: cancel, done: make(chan struct{}), change: make(chan struct{})}
+	c, err := o.connect(ctx)
+	if err != nil {
+		cancel()
+		o.leave("could not open")
+		return nil, err
+	}
+	o.set(c)
+	go o.supervise(run, c)
+	return o, nil
+}
+
+// connect finds the keeper, or becomes it. It tries for takeOver: a keeper that is
+// starting holds the lock before it listens.
+func (o *Session) connect(ctx context.Context) (*Client, error) {
+	deadline := time.Now().Add(takeOver)
+	var last error
+	for {
+		c, err := Dial(ctx, o.s.Socket, o.s.Via, o.s.As, o.s.Watch)
+		if err == nil {
+			return c, nil
+		}
+		last = err
+		var p *state.Problem
+		if errors.As(err, &p) || ctx.Err() != nil {
+			return nil, err // it is there and does not want us
+		}
+		if o.s.Become != nil && o.keeper() == nil {
+			k, err := o.s.Become(ctx)
+			if err == nil {
+				o.mu.Lock()
+				o.keeping = k
+				o.mu.Unlock()
+				continue
+			}
+			if o.s.Kept == nil || !o.s.Kept(err) {
+				return nil, err
+			}
+			last = err
+		}
+		if time.Now().After(deadline) {
+			return nil, &state.Problem{Code: "no-keeper", What: "the incident's keeper does not answer", Why: state.Clean(last.Error()),
+				Do: "If its process hangs, end it (kill -9 is safe): the next cockpit takes over. R works here all the same."}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(retry):
+		}
+	}
+}
+
+func (o *Session) keeper() Keeping {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.keeping
+}
+
+func (o *Session) set(c *Client) {
+	o.mu.Lock()
+	o.client = c
+	close(o.change)
+	o.change = make(chan struct{})
+	o.mu.Unlock()
+}
+
+// supervise passes frames on and finds the next keeper when one is gone.
+func (o *Session) supervise(ctx context.Context, c *Client) {
+	defer close(o.done)
+	defer close(o.frames)
+	for {
+		o.forward(ctx, c)
+		_ = c.Close() // gone already, or told to
+		if ctx.Err() != nil {
+			return
+		}
+		o.set(nil)
+		if !o.tell(ctx, state.Frame{Lost: "the keeper is gone; looking for the next one"}) {
+			return
+		}
+		for {
+			next, err := o.connect(ctx)
+			if err == nil {
+				c = next
+				break
+			}
+			if ctx.Err() != nil || !o.tell(ctx, state.Frame{Lost: state.AsProblem(err).Error()}) {
+				return
+			}
+		}
+		o.set(c)
+	}
+}
+
+// forward passes frames on until the keeper is gone.
+func (o *Session) forward(ctx context.Context, c *Client) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f, ok := <-c.Frames():
+			if !ok {
+				return
+			}
+			if f.Hello != nil {
+				f.Hello.Folder = o.s.Folder
+			}
+			if o.s.Watch && !o.tell(ctx, f) {
+				return
+			}
+		}
+	}
+}
+
+func (o *Session) tell(ctx context.Context, f state.Frame) bool {
+	if !o.s.Watch {
+		return ctx.Err() == nil
+	}
+	select {
+	case o.frames <- f:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Frames gives what the keepers tell, one after the other, with Lost frames
+// between; closed after Close.
+func (o *Session) Frames() <-chan state.Frame { return o.frames }
+
+// Do sends an intent to the keeper there is, waiting for the next one while there
+// is none, as long as ctx lasts. An intent that was on its way when the keeper died
+// is not sent twice: ErrGone says that the journal must be looked at.
+func (o *Session) Do(ctx context.Context, intent state.Intent) (state.Answer, error) {
+	for {
+		o.mu.Lock()
+		c, change := o.client, o.change
+		o.mu.Unlock()
+		if c != nil {
+			return c.Do(ctx, intent)
+		}
+		select {
+		case <-change:
+		case <-o.done:
+			return state.Answer{}, ErrGone
+		case <-ctx.Done():
+			return state.Answer{}, fmt.Errorf("no keeper answers: %w", ctx.Err())
+		}
+	}
+}
+
+// Keeping reports whether this process keeps the incident.
+func (o *Session) Keeping() bool { return o.keeper() != nil }
+
+// Close leaves. A keeper in this process finishes an armed or running rollback
+// first; other cockpits take over.
+func (o *Session) Close(why string) error {
+	err := o.leave(why)
+	o.cancel()
+	o.mu.Lock()
+	c := o.client
+	o.mu.Unlock()
+	if c != nil {
+		_ = c.Close() // it is over either way
+	}
+	<-o.done
+	return err
+}
+
+func (o *Session) leave(why string) error {
+	k := o.keeper()
+	if k == nil {
+		return nil
+	}
+	return k.Close(why)
+}
