@@ -95,8 +95,8 @@ func TestRange(t *testing.T) {
 		wantLo, wantHi float64
 	}{
 		"from zero":    {0.1, 8, nil, 0, 8},
-		"far from it":  {90, 100, nil, 90, 100},
-		"flat":         {100, 100, nil, 95, 105},
+		"far from it":  {60, 100, nil, 60, 100},
+		"flat":         {100, 100, nil, 87.5, 112.5},
 		"flat at zero": {0, 0, nil, 0, 1},
 		"with a limit": {1, 2, []float64{10}, 0, 10},
 		"negative":     {-4, 4, nil, -4, 4},

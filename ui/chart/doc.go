@@ -119,7 +119,7 @@ func widen(lo, hi float64) (float64, float64) {
 	if lo >= 0 && lo <= hi/2 {
 		lo = 0
 	}
-	least := math.Max(math.Abs(lo), math.Abs(hi)) / 10
+	least := math.Max(math.Abs(lo), math.Abs(hi)) / 4 // less would show noise as a storm
 	if least == 0 {
 		return lo, lo + 1
 	}

@@ -259,7 +259,7 @@ func markLabels(marks []Mark, p *plot, w int) string {
 		if !free {
 			continue
 		}
-		for x := max(at-1, 0); x < at+n; x++ {
+		for x := at; x < at+n; x++ {
 			taken[x] = true
 		}
 		spots = append(spots, spot{at, at + n, i})

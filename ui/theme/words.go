@@ -131,3 +131,22 @@ func Span(d time.Duration) string {
 	}
 	return fmt.Sprintf("%d h", d/time.Hour)
 }
+
+// Tone gives the style of a line of the timeline.
+func (t *Theme) Tone(tone state.Tone) Style {
+	switch tone {
+	case state.ToneGood:
+		return t.Good
+	case state.ToneRunning:
+		return t.Running
+	case state.ToneWarned:
+		return t.Warn
+	case state.ToneBad:
+		return t.Bad
+	case state.ToneUnknown:
+		return t.Unknown
+	case state.TonePast:
+		return t.Past
+	}
+	return t.Text
+}

@@ -1,0 +1,188 @@
+package metrics
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mayday/state"
+	"mayday/ui/theme"
+)
+
+// board is what all rows need of a scene at a time.
+type board struct {
+	s       *state.Scene
+	now     time.Time
+	probes  []state.Probe
+	read    []reading
+	partner map[string]string // from the old version's probe to the new one's
+}
+
+// reading is what a probe says now.
+type reading struct {
+	state.Sample
+	has  bool
+	word string // the verdict's word; "red before" for what was ill before the rollout
+}
+
+// Words for verdicts that are no news: production was broken when mayday opened.
+const (
+	redBefore   = "red before"
+	amberBefore = "amber before"
+)
+
+func newBoard(s *state.Scene, now time.Time) *board {
+	b := &board{s: s, now: now, probes: s.Incident.Probes, partner: map[string]string{}}
+	b.read = make([]reading, len(b.probes))
+	for i := range b.probes {
+		p := &b.probes[i]
+		b.read[i] = b.look(p)
+		if p.Compare != "" {
+			b.partner[p.Compare] = p.Name
+		}
+	}
+	return b
+}
+
+func (b *board) look(p *state.Probe) reading {
+	x, ok := b.s.Reading(*p, b.now)
+	r := reading{Sample: x, has: ok, word: string(x.Verdict)}
+	if !ok || x.Verdict != state.Crit && x.Verdict != state.Warn {
+		return r
+	}
+	was, ok := b.s.Incident.Before[p.Name]
+	if ok && was.Verdict.Worse() >= x.Verdict.Worse() && was.Verdict.Known() && !p.Worsened(was.Value, x.Value) {
+		r.word = redBefore
+		if x.Verdict == state.Warn {
+			r.word = amberBefore
+		}
+	}
+	return r
+}
+
+// rank orders worst first; what was ill before comes after what is news.
+func (r reading) rank() int {
+	if r.word == redBefore || r.word == amberBefore {
+		return 1
+	}
+	return 2 * r.Verdict.Worse()
+}
+
+// age is how old the reading is.
+func (b *board) age(r reading) time.Duration { return b.now.Sub(r.At) }
+
+// of finds a probe and its reading by name.
+func (b *board) of(name string) (*state.Probe, reading, bool) {
+	for i := range b.probes {
+		if b.probes[i].Name == name {
+			return &b.probes[i], b.read[i], true
+		}
+	}
+	return nil, reading{}, false
+}
+
+// pair gives the probe of the new version and of the old one that belong together
+// with p; old is nil where p stands alone.
+func (b *board) pair(p *state.Probe) (main, old *state.Probe) {
+	if n, _, ok := b.of(b.partner[p.Name]); ok && b.partner[p.Name] != "" && n.Name != p.Name {
+		return n, p
+	}
+	if o, _, ok := b.of(p.Compare); ok && p.Compare != "" && o.Name != p.Name {
+		return p, o
+	}
+	return p, nil
+}
+
+// value writes a reading for the value column. Health probes bring words of their
+// own: the first is the value, the rest a note.
+func value(p *state.Probe, r reading) string {
+	if !r.has {
+		return theme.Dash
+	}
+	if head, _ := worded(p, r); head != "" {
+		return head
+	}
+	if !r.Verdict.Known() {
+		return theme.Dash
+	}
+	return theme.Safe(state.Quantity(r.Value, p.Unit))
+}
+
+func worded(p *state.Probe, r reading) (head, rest string) {
+	if p.Kind == "prometheus" || !r.Verdict.Known() || r.Text == "" {
+		return "", ""
+	}
+	head, rest, _ = strings.Cut(theme.Safe(r.Text), " ")
+	return head, rest
+}
+
+// notes are what stands between sparkline and verdict, the weightiest first.
+func (b *board) notes(p *state.Probe, r reading) []string {
+	var out []string
+	add := func(s string) {
+		if s != "" {
+			out = append(out, s)
+		}
+	}
+	switch {
+	case !r.has:
+	case r.Verdict == state.Stale:
+		add(theme.Span(b.age(r)) + " old")
+	case !r.Verdict.Known():
+		add(theme.Safe(r.Text))
+	default:
+		_, rest := worded(p, r)
+		add(rest)
+	}
+	if o, x, ok := b.of(p.Compare); ok && p.Compare != "" && x.has && x.Verdict.Known() {
+		add(suffix(o, p) + " " + theme.Safe(state.Quantity(x.Value, o.Unit)))
+	} else if was, ok := b.s.Incident.Before[p.Name]; ok && was.Verdict.Known() && p.Kind == "prometheus" {
+		add("before " + theme.Safe(state.Quantity(was.Value, p.Unit)))
+	}
+	add(theme.Safe(p.Text()))
+	return out
+}
+
+// suffix names a probe beside its partner: "old" for "error rate old".
+func suffix(p, other *state.Probe) string {
+	a, b := theme.Safe(p.Name), theme.Safe(other.Name)
+	if i := strings.LastIndexByte(a, ' '); i >= 0 && strings.HasPrefix(b, a[:i+1]) {
+		return a[i+1:]
+	}
+	if p.Role == state.RoleOld {
+		return "old"
+	}
+	return a
+}
+
+// source says how Prometheus does, as far as the probes that ask it can tell.
+func (b *board) source() string {
+	var n, bad, waiting, stale int
+	for i := range b.probes {
+		if b.probes[i].Kind != "prometheus" {
+			continue
+		}
+		n++
+		switch r := b.read[i]; {
+		case !r.has:
+			waiting++
+		case r.Verdict == state.Error:
+			bad++
+		case r.Verdict == state.Stale:
+			stale++
+		}
+	}
+	switch {
+	case n == 0:
+		return ""
+	case bad == n:
+		return "prometheus error"
+	case bad > 0:
+		return fmt.Sprintf("prometheus %d of %d in error", bad, n)
+	case waiting == n:
+		return "prometheus waiting"
+	case stale == n:
+		return "prometheus silent"
+	}
+	return "prometheus ok"
+}
