@@ -36,6 +36,7 @@ type Declared struct {
 	Steps       []Step            `json:"steps"`
 	Probes      []Probe           `json:"probes,omitempty"`
 	PublicKey   string            `json:"public_key,omitempty"` // verifies the journal's checkpoints
+	Runbook     string            `json:"runbook,omitempty"`    // the file, for whoever takes over from another folder
 }
 
 // Kind implements Fact.
@@ -43,7 +44,7 @@ func (Declared) Kind() string { return "incident.declared" }
 
 func (f Declared) apply(in *Incident, e Event) {
 	in.ID, in.Title, in.Severity, in.Service, in.Environment = f.ID, f.Title, f.Severity, f.Service, f.Environment
-	in.Issue, in.Impact, in.Drill, in.Clock = f.Issue, f.Impact, f.Drill, f.Clock
+	in.Issue, in.Impact, in.Drill, in.Clock, in.Runbook = f.Issue, f.Impact, f.Drill, f.Clock, f.Runbook
 	in.Declared, in.By, in.Status = e.Time, e.Actor, Investigating
 	in.Steps, in.Probes = cloneSteps(f.Steps), f.Probes
 	for i := range in.Steps {

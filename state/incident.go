@@ -36,6 +36,7 @@ type Incident struct {
 	Ended       time.Time // zero: open
 	Drill       string    // the scenario's name; empty: a real incident
 	Clock       Clock
+	Runbook     string // the file it was declared with
 	Policy      Policy
 	By          Actor             // who declared it
 	Roles       map[string]string // role to person

@@ -14,13 +14,11 @@ import (
 
 // Journal is where the Engine writes what happens, before and after it happens.
 type Journal interface {
-	// Append writes facts as events after the head and returns them. After an error
-	// nothing was written.
+	// Append writes facts as events after the head and returns them (and among them
+	// a checkpoint, where one was due). After an error nothing was written.
 	Append(at time.Time, actor state.Actor, expect uint64, facts ...state.Fact) ([]state.Event, error)
-	// Due reports whether enough events came since the last checkpoint for a new one.
-	Due() bool
-	// Checkpoint signs the journal up to its head, as one more event.
-	Checkpoint(at time.Time, actor state.Actor) ([]state.Event, error)
+	// Checkpoint signs the journal up to its head, as one more event (or none).
+	Checkpoint(at time.Time) ([]state.Event, error)
 	Head() (seq uint64, hash string)
 	Signed() uint64
 }
@@ -38,7 +36,8 @@ type Messenger interface {
 
 // Samples keeps the readings for replay. Add must not block on the disk.
 type Samples interface {
-	Add(samples []state.Sample) error
+	// A notice is something to tell the operator once: that the recording is thinned.
+	Add(samples ...state.Sample) (notice string, err error)
 	Flush() error
 }
 
@@ -80,8 +79,10 @@ type Engine struct {
 	in      *state.Incident
 	events  []state.Event
 	series  map[string]*state.Series
-	spool   []entry // applied, not yet written
-	late    []entry // not even applied: the writer hangs
+	spool   []entry       // applied, not yet written
+	written []state.Event // of the spool, as the journal wrote them
+	base    int           // where the spool begins in events
+	late    []entry       // not even applied: the writer hangs
 	jerr    string
 	running map[string]context.CancelFunc // by item
 	subs    map[*subscriber]struct{}

@@ -108,7 +108,26 @@ func (e *Engine) postUpdate(actor state.Actor, v state.PostUpdate) (state.Answer
 		facts = append(facts, state.ItemFinished{Item: "13.update", Outcome: state.ItemDone, Summary: "sent",
 			Evidence: []state.Evidence{{Name: "audience", Value: audience}, {Name: "head", Value: e.head()}}})
 	}
-	return e.simple(actor, open, facts...)
+	a, err := e.simple(actor, open, facts...)
+	if err == nil {
+		e.checkpoint()
+	}
+	return a, err
+}
+
+// checkpoint signs the journal, so that the head which goes out with an update is
+// signed too. A failure shows in the journal's state.
+func (e *Engine) checkpoint() {
+	e.turn <- struct{}{}
+	defer func() { <-e.turn }()
+	if e.flush() != nil {
+		return
+	}
+	if events, err := e.o.Journal.Checkpoint(e.Now()); err == nil {
+		e.apply(events)
+	} else {
+		e.tellJournal(err.Error())
+	}
 }
 
 // settable says which statuses a person may set by an update: the ends have their

@@ -73,13 +73,6 @@ func (e *Engine) write(actor state.Actor, expect uint64, facts []state.Fact) (ui
 		return 0, journalProblem(err)
 	}
 	e.apply(events)
-	if e.o.Journal.Due() {
-		if marks, err := e.o.Journal.Checkpoint(e.Now(), e.mayday()); err == nil {
-			e.apply(marks)
-		} else {
-			e.tellJournal(err.Error())
-		}
-	}
 	return events[0].Seq, nil
 }
 
@@ -111,6 +104,9 @@ func (e *Engine) writeOrSpool(at time.Time, actor state.Actor, facts []state.Fac
 func (e *Engine) pretend(x entry) {
 	e.mu.Lock()
 	ev := state.Event{Seq: e.in.Seq + 1, Time: x.at, Actor: x.actor, Fact: x.fact}
+	if len(e.spool) == 0 && len(e.written) == 0 {
+		e.base = len(e.events)
+	}
 	e.spool = append(e.spool, x)
 	e.mu.Unlock()
 	e.apply([]state.Event{ev})
@@ -128,6 +124,7 @@ func (e *Engine) flush() error {
 		}
 		e.mu.Lock()
 		if len(e.spool) == 0 {
+			e.settleSpool()
 			again := e.jerr != ""
 			e.jerr = ""
 			e.mu.Unlock()
@@ -138,12 +135,35 @@ func (e *Engine) flush() error {
 		}
 		x := e.spool[0]
 		e.mu.Unlock()
-		if _, err := e.o.Journal.Append(x.at, x.actor, 0, x.fact); err != nil {
+		events, err := e.o.Journal.Append(x.at, x.actor, 0, x.fact)
+		if err != nil {
 			return err
 		}
 		e.mu.Lock()
 		e.spool = e.spool[1:]
+		e.written = append(e.written, events...)
 		e.mu.Unlock()
+	}
+}
+
+// settleSpool needs mu: the spool is on the disk. Where a checkpoint came between,
+// the numbers that were guessed are off by it: the fold is made anew from what was
+// written. Clients then see the last spooled event a second time, which folds to
+// the same.
+func (e *Engine) settleSpool() {
+	defer func() { e.written = nil }()
+	if len(e.written) == 0 || e.base+len(e.written) == len(e.events) {
+		return
+	}
+	events := append(append([]state.Event(nil), e.events[:e.base]...), e.written...)
+	in, err := state.Fold(events)
+	if err != nil {
+		e.jerr = err.Error()
+		return
+	}
+	e.in, e.events = in, events
+	for s := range e.subs {
+		s.wake()
 	}
 }
 

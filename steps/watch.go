@@ -43,8 +43,12 @@ func (e *Engine) Observe(samples []state.Sample) {
 		s.wake()
 	}
 	e.mu.Unlock()
-	if err := e.o.Samples.Add(samples); err != nil {
+	notice, err := e.o.Samples.Add(samples...)
+	if err != nil {
 		e.tellJournal("samples are not kept: " + err.Error())
+	}
+	if notice != "" {
+		e.warn(notice, false)
 	}
 	if len(judged) > 0 {
 		_, _ = e.record(e.mayday(), judged...) // a journal that fails says so itself
