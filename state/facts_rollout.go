@@ -151,7 +151,7 @@ func (f GateDecided) apply(in *Incident, _ Event) {
 		}
 		if r.Status == RolloutRunning || r.Status == RolloutAsking {
 			r.Status = st
-			if f.Stage < len(r.Stages) {
+			if f.Stage >= 0 && f.Stage < len(r.Stages) {
 				r.Stages[f.Stage].Status = it
 			}
 			in.onItem(r.Item, func(i *Item) { i.Status = it })
