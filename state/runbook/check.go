@@ -1,0 +1,339 @@
+package runbook
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mayday/state"
+)
+
+// The words that fields choose from.
+var (
+	models     = []string{"git-flow", "trunk", "main"}
+	froms      = []string{"tag", "main"}
+	branches   = []string{"issue", "version"}
+	schemes    = []string{"patch", "hotfix"}
+	strategies = []string{"canary", "rolling", "script"}
+	gateWords  = []string{"pass", "wait", "ask", "rollback"}
+	exits      = []string{"finish", "rollback"}
+	kinds      = []string{"webhook"}
+	audiences  = []string{"team", "stakeholders", "customers", "executives", "reviewers", "pages"}
+	purposes   = []string{"declared", "update", "customers", "resolved", "page", "review", "rollback"}
+	probeRoles = []string{string(state.RoleNew), string(state.RoleOld), string(state.RoleAll), string(state.RoleFix), string(state.RoleDisplay)}
+	roles      = []string{state.OnCall, state.Senior, state.Manager, state.Commander, state.Executives, state.Driver,
+		state.Reviewer, state.CommsLead, state.Scribe}
+	routes = []string{"VirtualService", "HTTPRoute"}
+)
+
+// check reports what is well-formed and makes no sense.
+func (r *Runbook) check(b *binder) {
+	if r.Service == "" {
+		b.fail("service", "the runbook needs the service's name: \"service: shop\"")
+	}
+	r.checkRepo(b)
+	r.checkEnvironments(b)
+	for _, name := range slices.Sorted(maps.Keys(r.Commands)) {
+		c := r.Commands[name]
+		b.program("commands."+name, &c)
+	}
+	r.checkMetrics(b)
+	r.checkProbes(b)
+	r.checkGate(b)
+	r.checkPeople(b)
+	r.checkChannels(b)
+	for _, name := range slices.Sorted(maps.Keys(r.Templates)) {
+		b.word("templates."+name, "template", name, purposes)
+	}
+}
+
+// word refuses what is not one of the words.
+func (b *binder) word(path, what, got string, words []string) {
+	if !slices.Contains(words, got) {
+		b.fail(path, "unknown %s %q%s", what, got, hint(got, words))
+	}
+}
+
+func (b *binder) notNegative(path string, d state.Duration) {
+	if d < 0 {
+		b.fail(path, "%s is negative", path)
+	}
+}
+
+func (b *binder) positive(path string, d state.Duration) {
+	if d <= 0 {
+		b.fail(path, "%s must be longer than nothing", path)
+	}
+}
+
+func (b *binder) atLeast(path string, n, least int) {
+	if n < least {
+		b.fail(path, "%s must be at least %d", path, least)
+	}
+}
+
+// url refuses what cannot be asked over HTTP.
+func (b *binder) url(path, s string) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		b.fail(path, "%s must be a whole URL, http:// or https:// with a host", path)
+	}
+}
+
+func (r *Runbook) checkRepo(b *binder) {
+	b.word("repo.model", "model", r.Repo.Model, models)
+	b.word("repo.from", "start", r.Repo.From, froms)
+	b.word("repo.branch", "branch naming", r.Repo.Branch, branches)
+	b.word("repo.version.scheme", "version scheme", r.Repo.Version.Scheme, schemes)
+	if r.Repo.Version.Command != nil {
+		b.program("repo.version.command", r.Repo.Version.Command)
+		if len(r.Repo.Version.Files) == 0 {
+			b.fail("repo.version.command", "repo.version.files must list what this command writes: the version's commit may touch nothing else")
+		}
+	}
+	m := r.Repo.MaxChange
+	b.atLeast("repo.max_change.warn", m.Warn, 0)
+	b.atLeast("repo.max_change.lines", m.Lines, 0)
+	b.atLeast("repo.max_change.files", m.Files, 0)
+	if m.Lines > 0 && m.Warn > m.Lines {
+		b.fail("repo.max_change.warn", "repo.max_change.warn (%d) is beyond lines (%d)", m.Warn, m.Lines)
+	}
+}
+
+// program checks a command.
+func (b *binder) program(path string, c *Command) {
+	if len(c.Run) == 0 || c.Run[0] == "" {
+		b.fail(path, "%s has no program to run: write run: [\"make\", \"test\"]", path)
+	}
+	b.positive(path+".timeout", c.Timeout)
+}
+
+func (r *Runbook) checkEnvironments(b *binder) {
+	production := ""
+	for _, name := range slices.Sorted(maps.Keys(r.Environments)) {
+		e, path := r.Environments[name], "environments."+name
+		if e.Production {
+			if production != "" {
+				b.fail(path+".production", "%s and %s are both production; only one can be", production, name)
+			}
+			production = name
+		}
+		r.checkEnvironment(b, path, e)
+	}
+	if production == "" && len(r.Environments) > 0 {
+		b.fail("environments", "no environment is production: name one \"production\", or set production: true")
+	}
+}
+
+func (r *Runbook) checkEnvironment(b *binder, path string, e Environment) {
+	inCluster := e.Canary != nil || e.Rolling != nil
+	switch {
+	case e.Image == "" && (inCluster || e.Script == nil && e.URL == ""):
+		b.fail(path, "%s has no image: write image: registry/%s:{version}", path, r.Service)
+	case e.Image != "" && !strings.Contains(e.Image, "{version}"):
+		b.fail(path+".image", "%s.image must hold {version}, which is replaced by the tag", path)
+	}
+	if can := e.Strategies(); e.Strategy != "" {
+		b.word(path+".strategy", "strategy", e.Strategy, strategies)
+		described := map[string]bool{"canary": e.Canary != nil, "rolling": e.Rolling != nil, "script": e.Script != nil}
+		if !described[e.Strategy] && slices.Contains(strategies, e.Strategy) {
+			b.fail(path+".strategy", "%s.strategy is %s, and %s.%s is not there", path, can[0], path, can[0])
+		}
+	}
+	if e.Canary != nil {
+		b.canary(path+".canary", e.Canary)
+	}
+	if e.Rolling != nil {
+		if e.Rolling.Deployment == "" {
+			b.fail(path+".rolling", "%s.rolling needs the deployment's name", path)
+		}
+		b.atLeast(path+".rolling.batch", e.Rolling.Batch, 1)
+		b.notNegative(path+".rolling.hold", e.Rolling.Hold)
+	}
+	if e.Script != nil {
+		b.program(path+".script", e.Script)
+	}
+	if e.URL != "" {
+		b.url(path+".url", e.URL)
+	}
+	seen := map[string]bool{}
+	for i := range e.Checks {
+		at := fmt.Sprintf("%s.checks[%d]", path, i)
+		b.httpCheck(at, &e.Checks[i], e.URL)
+		if name := e.Checks[i].Name; seen[name] {
+			b.fail(at, "%s: a check %q is there twice", path, name)
+		} else {
+			seen[name] = true
+		}
+	}
+	if e.Fixed != nil {
+		b.httpCheck(path+".fixed", e.Fixed, e.URL)
+	}
+}
+
+func (b *binder) canary(path string, c *Canary) {
+	if c.Stable == "" {
+		b.fail(path, "%s needs stable, the name of the Deployment that serves now", path)
+	}
+	if c.Canary == "" {
+		b.fail(path, "%s needs canary, the name of the Deployment for the new version", path)
+	} else if c.Canary == c.Stable {
+		b.fail(path+".canary", "stable and canary are the same Deployment")
+	}
+	if c.Route == "" {
+		b.fail(path, "%s needs route: \"VirtualService/name\" or \"HTTPRoute/name\"", path)
+	} else if kind, name, _ := strings.Cut(c.Route, "/"); !slices.Contains(routes, kind) || name == "" {
+		b.fail(path+".route", "%s.route must be \"VirtualService/name\" or \"HTTPRoute/name\", not %q", path, c.Route)
+	}
+	b.atLeast(path+".replicas", c.Replicas, 0)
+	b.notNegative(path+".hold", c.Hold)
+	last := 0
+	for i, w := range c.Weights {
+		if w <= last || w > 100 {
+			b.fail(path+".weights["+strconv.Itoa(i)+"]", "%s.weights must rise from stage to stage, up to 100: %d comes after %d", path, w, last)
+			return
+		}
+		last = w
+	}
+	if last != 100 {
+		b.fail(path+".weights", "%s.weights must end at 100, so that all traffic reaches the new version", path)
+	}
+	if s := c.Subsets; s != nil {
+		for _, f := range []struct{ key, value string }{{"host", s.Host}, {"stable", s.Stable}, {"canary", s.Canary}, {"destination_rule", s.DestinationRule}} {
+			if f.value == "" {
+				b.fail(path+".subsets", "%s.subsets needs %s", path, f.key)
+			}
+		}
+	}
+}
+
+// httpCheck checks a request. base is what its path is joined to.
+func (b *binder) httpCheck(path string, c *Check, base string) {
+	whole := strings.Contains(c.Path, "://")
+	switch {
+	case c.Path == "":
+		b.fail(path, "%s needs a path", path)
+	case whole:
+		b.url(path+".path", c.Path)
+	case base == "":
+		b.fail(path+".path", "%s.path is not a whole URL, and the environment has no url to join it to", path)
+	case c.Path[0] != '/':
+		b.fail(path+".path", "%s.path must begin with / or be a whole URL", path)
+	}
+	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
+		b.fail(path+".status", "%s.status is not an HTTP status", path)
+	}
+	b.atLeast(path+".times", c.Times, 1)
+	b.positive(path+".timeout", c.Timeout)
+}
+
+func (r *Runbook) checkMetrics(b *binder) {
+	p := r.Prometheus
+	if p.URL != "" {
+		b.url("prometheus.url", p.URL)
+		if p.Local {
+			b.fail("prometheus", "prometheus is either a server (url) or local, not both")
+		}
+	}
+	if len(p.Targets) > 0 && !p.Local {
+		b.fail("prometheus.targets", "prometheus.targets are scraped by mayday itself: they need local: true")
+	}
+	for i, t := range p.Targets {
+		if file, ok := strings.CutPrefix(t, "file:"); !ok {
+			b.url("prometheus.targets["+strconv.Itoa(i)+"]", t)
+		} else if file == "" {
+			b.fail("prometheus.targets["+strconv.Itoa(i)+"]", "file: needs a path")
+		}
+	}
+	b.positive("prometheus.interval", p.Interval)
+	b.positive("prometheus.timeout", p.Timeout)
+	for i, name := range r.Presets {
+		b.word("presets["+strconv.Itoa(i)+"]", "preset", name, slices.Sorted(maps.Keys(presets)))
+	}
+	if len(r.Presets) > 0 && p.URL == "" && !p.Local {
+		b.fail("presets", "presets need metrics: set prometheus to a URL or to local")
+	}
+}
+
+func (r *Runbook) checkProbes(b *binder) {
+	names := map[string]bool{}
+	for _, p := range r.Probes {
+		names[p.Name] = true
+	}
+	seen := map[string]bool{}
+	for i := b.own; i < len(r.Probes); i++ {
+		p, path := &r.Probes[i], "probes["+strconv.Itoa(i-b.own)+"]"
+		if p.Name == "" {
+			b.fail(path, "%s needs a name", path)
+		} else if seen[p.Name] {
+			b.fail(path+".name", "a probe %q is there twice", p.Name)
+		}
+		seen[p.Name] = true
+		r.checkProbe(b, path, p)
+		if p.Compare != "" && !names[p.Compare] {
+			others := slices.DeleteFunc(slices.Sorted(maps.Keys(names)), func(n string) bool { return n == p.Name || n == "" })
+			text := "; there is no other probe"
+			if len(others) > 0 {
+				text = hint(p.Compare, others)
+			}
+			b.fail(path+".compare", "%s.compare names %q, which is not a probe%s", path, p.Compare, text)
+		} else if p.Compare != "" && p.Compare == p.Name {
+			b.fail(path+".compare", "a probe cannot be compared with itself")
+		}
+	}
+}
+
+func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
+	asked := 0
+	for _, is := range []bool{p.Query != "", p.HTTP != nil, p.Rollout != ""} {
+		if is {
+			asked++
+		}
+	}
+	switch {
+	case asked == 0:
+		b.fail(path, "%s asks nothing: it needs query, http or rollout", path)
+	case asked > 1:
+		b.fail(path, "%s must have only one of query, http and rollout", path)
+	}
+	if p.Query != "" && r.Prometheus.URL == "" && !r.Prometheus.Local {
+		b.fail(path+".query", "%s.query needs metrics: set prometheus to a URL or to local", path)
+	}
+	if p.HTTP != nil {
+		production, _ := r.Production()
+		b.httpCheck(path+".http", p.HTTP, production.URL)
+	}
+	if kind, name, _ := strings.Cut(p.Rollout, "/"); p.Rollout != "" && (kind == "" || name == "") {
+		b.fail(path+".rollout", "%s.rollout must be kind/name, such as deployment/app", path)
+	}
+	b.word(path+".role", "role", string(p.Role), probeRoles)
+	b.positive(path+".every", p.Every)
+	b.positive(path+".timeout", p.Timeout)
+	if p.Stale < p.Every {
+		b.fail(path+".stale", "%s.stale is shorter than every: each reading would be stale before the next", path)
+	}
+	limits := state.Probe{Name: p.Name, Warn: p.Warn, Crit: p.Crit, Below: p.Below}
+	if err := limits.Check(); p.Name != "" && err != nil {
+		word := "above"
+		if p.Below {
+			word = "below"
+		}
+		b.fail(path+".warn", "%s: warn (%v) must not lie %s crit (%v)", path, *p.Warn, word, *p.Crit)
+	}
+}
+
+func (r *Runbook) checkGate(b *binder) {
+	g := r.Gate
+	b.word("gate.warn", "answer", g.Warn, gateWords)
+	b.word("gate.crit", "answer", g.Crit, gateWords)
+	b.word("gate.no_data", "answer", g.NoData, gateWords)
+	b.word("gate.stale", "answer", g.Stale, gateWords)
+	b.word("gate.error", "answer", g.Error, gateWords)
+	b.atLeast("gate.consecutive", g.Consecutive, 1)
+	b.notNegative("gate.patience", g.Patience)
+	b.notNegative("rollback.grace", r.Rollback.Grace)
+	b.word("rollback.on_exit", "word", r.Rollback.OnExit, exits)
+}

@@ -1,0 +1,151 @@
+package runbook
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"mayday/state"
+)
+
+const second = state.Duration(time.Second)
+
+// preset lays a type's defaults down before the file is read into it. name is the
+// key it stands under, where it stands in a map.
+func preset(v reflect.Value, name string) {
+	switch x := v.Addr().Interface().(type) {
+	case *Runbook:
+		*x = Runbook{Path: x.Path, Dir: x.Dir, Repo: defaultRepo(), Gate: defaultGate(),
+			Prometheus: Prometheus{Interval: 5 * second, Timeout: 5 * second},
+			Rollback:   Rollback{Grace: 3 * second, OnExit: "finish"}}
+	case *Environment:
+		*x = Environment{Name: name, Production: name == "production", Namespace: "default"}
+	case *Canary:
+		*x = Canary{Weights: []int{10, 25, 50, 75, 100}, Hold: 300 * second}
+	case *Rolling:
+		*x = Rolling{Batch: 1, Hold: 30 * second}
+	case *Command:
+		*x = Command{Timeout: 600 * second}
+	case *Check:
+		*x = Check{Method: "GET", Times: 1, Timeout: 5 * second}
+	case *Probe:
+		*x = Probe{Every: 5 * second, Timeout: 5 * second, Role: state.RoleAll}
+	case *Channel:
+		*x = Channel{Kind: "webhook", Audiences: []string{"team", "stakeholders", "reviewers", "pages"}}
+	}
+}
+
+func defaultRepo() Repo {
+	return Repo{Remote: "origin", Model: "git-flow", Production: "production", Develop: "develop", Main: "main",
+		From: "tag", TagPrefix: "v", Branch: "issue", Version: Version{Scheme: "patch"},
+		MaxChange: MaxChange{Warn: 50, Lines: 200, Files: 10}}
+}
+
+func defaultGate() Gate {
+	return Gate{Warn: "wait", Crit: "rollback", NoData: "ask", Stale: "ask", Error: "ask", Consecutive: 3, Patience: 15 * second}
+}
+
+// Defaults is the runbook that an empty file would mean: every default, no service.
+func Defaults() *Runbook {
+	rb := new(Runbook)
+	preset(reflect.ValueOf(rb).Elem(), "")
+	return rb
+}
+
+// finish fills in the defaults that follow from other values, and makes paths absolute.
+func (r *Runbook) finish(b *binder) {
+	r.Repo.Dir = r.abs(r.Repo.Dir, r.Dir)
+	if r.Repo.MaxChange.Warn > r.Repo.MaxChange.Lines && !b.set("repo.max_change.warn") {
+		r.Repo.MaxChange.Warn = r.Repo.MaxChange.Lines
+	}
+	r.command(r.Repo.Version.Command)
+	for name, e := range r.Environments {
+		r.environment(&e)
+		r.Environments[name] = e
+	}
+	for name, c := range r.Commands {
+		r.command(&c)
+		r.Commands[name] = c
+	}
+	for i, t := range r.Prometheus.Targets {
+		if file, ok := strings.CutPrefix(t, "file:"); ok {
+			r.Prometheus.Targets[i] = "file:" + r.abs(file, "")
+		}
+	}
+	for i := range r.Channels {
+		c := &r.Channels[i]
+		c.URLFile = r.abs(c.URLFile, "")
+		if c.Name == "" {
+			c.Name = c.Kind
+		}
+	}
+	r.expand(b)
+	for i := range r.Probes {
+		r.Probes[i].finish()
+	}
+}
+
+func (p *Probe) finish() {
+	if p.Stale == 0 {
+		p.Stale = 3 * p.Every
+	}
+	if p.HTTP != nil {
+		p.HTTP.finish()
+	}
+}
+
+func (c *Check) finish() {
+	c.Method = strings.ToUpper(c.Method)
+	if c.Name == "" {
+		c.Name = c.Method + " " + c.Path
+	}
+}
+
+func (r *Runbook) environment(e *Environment) {
+	e.Kubeconfig = r.abs(e.Kubeconfig, "")
+	if c := e.Canary; c != nil {
+		if c.StableService == "" {
+			c.StableService = c.Stable
+		}
+		if c.CanaryService == "" {
+			c.CanaryService = c.Canary
+		}
+	}
+	r.command(e.Script)
+	if e.Strategy == "" {
+		if can := e.Strategies(); len(can) > 0 {
+			e.Strategy = can[0]
+		}
+	}
+	for i := range e.Checks {
+		e.Checks[i].finish()
+	}
+	if e.Fixed != nil {
+		e.Fixed.finish()
+	}
+}
+
+func (r *Runbook) command(c *Command) {
+	if c != nil {
+		c.Dir = r.abs(c.Dir, r.Repo.Dir)
+	}
+}
+
+// abs makes a path absolute from the runbook's folder; "~/" is the home. An empty
+// path becomes the default.
+func (r *Runbook) abs(path, byDefault string) string {
+	if path == "" {
+		return byDefault
+	}
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(r.Dir, path)
+}
