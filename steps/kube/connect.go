@@ -1,0 +1,129 @@
+package kube
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"mayday/state"
+	"mayday/state/runbook"
+)
+
+// callTimeout bounds one request to the API server, in real time.
+const callTimeout = 5 * time.Second
+
+// Cluster is a connection to one API server. Safe for concurrent use.
+type Cluster struct {
+	// Context is the kubeconfig context in use, resolved: never "" where a
+	// kubeconfig was read.
+	Context string
+	// Kubeconfig is the file the connection came from, absolute; "" where several
+	// files were merged or none was read.
+	Kubeconfig string
+
+	client   dynamic.Interface
+	endpoint string // stands in for the UID where namespaces cannot be read
+
+	mu       sync.Mutex
+	identity string
+}
+
+// Connect opens the cluster of an environment. It makes no request; errors are
+// *state.Problem about the kubeconfig. Exec credential plugins get no terminal.
+func Connect(env runbook.Environment) (*Cluster, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	if env.Kubeconfig != "" {
+		rules.ExplicitPath = env.Kubeconfig
+	}
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: env.Context})
+	cfg, err := loader.ClientConfig()
+	if err != nil {
+		return nil, &state.Problem{What: "no cluster for environment " + env.Name, Why: state.Clean(err.Error()),
+			Do: "Check kubeconfig and context of the environment in mayday.yaml: kubectl config get-contexts", Code: "kubeconfig"}
+	}
+	c, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.Context = env.Context
+	if raw, err := loader.RawConfig(); err == nil && c.Context == "" {
+		c.Context = raw.CurrentContext
+	}
+	c.Kubeconfig = single(rules)
+	return c, nil
+}
+
+// New opens the cluster of a client configuration, which it copies.
+func New(cfg *rest.Config) (*Cluster, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS = -1 // an emergency never waits for a client-side rate limit
+	cfg.Timeout = 0
+	cfg.WarningHandler = rest.NoWarnings{}
+	cfg.UserAgent = "mayday"
+	if cfg.ExecProvider != nil {
+		cfg.ExecProvider.StdinUnavailable = true
+		cfg.ExecProvider.StdinUnavailableMessage = "mayday runs credential plugins without a terminal: log in first in a shell of your own"
+	}
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return nil, &state.Problem{What: "cannot set up a client for " + cfg.Host, Why: state.Clean(err.Error()),
+			Do: "Check the kubeconfig's certificates and credentials.", Code: "kubeconfig"}
+	}
+	ca := cfg.CAData
+	if len(ca) == 0 && cfg.CAFile != "" {
+		ca, _ = os.ReadFile(cfg.CAFile) // unreadable: the client would have refused it
+	}
+	sum := sha256.Sum256(append([]byte(cfg.Host+"\n"), ca...))
+	return &Cluster{client: client, endpoint: "server+ca:" + hex.EncodeToString(sum[:8])}, nil
+}
+
+// single gives the one file the rules read, "" where there are several.
+func single(rules *clientcmd.ClientConfigLoadingRules) string {
+	files := rules.GetLoadingPrecedence()
+	if rules.ExplicitPath != "" {
+		files = []string{rules.ExplicitPath}
+	}
+	if len(files) != 1 {
+		return ""
+	}
+	path, err := filepath.Abs(files[0])
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// Identity names the cluster itself, whatever it is called in a kubeconfig: the
+// UID of the kube-system namespace or, where namespaces may not be read, a hash
+// of the server's URL and CA, which starts with "server+ca:". It is read once.
+func (c *Cluster) Identity(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.identity != "" {
+		return c.identity, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	ns, err := c.client.Resource(namespaces).Get(ctx, "kube-system", metav1.GetOptions{})
+	switch {
+	case err == nil && ns.GetUID() != "":
+		c.identity = string(ns.GetUID())
+	case err == nil, denied(err), absent(err):
+		c.identity = c.endpoint
+	default:
+		return "", problem(err, "cannot reach the cluster")
+	}
+	return c.identity, nil
+}

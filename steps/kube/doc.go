@@ -1,0 +1,23 @@
+// Package kube rolls versions out to Kubernetes and takes them back: the canary
+// and the rolling strategy, each a [mayday/steps.Strategy].
+//
+// A strategy is a list of changes a stage. A change names one object and, from
+// the object as it lives, works out the JSON patch that leads to what is wanted,
+// or nothing where that is so already. The same change is simulated for the plan
+// (command and diff), dry-run for the proof, and written by a stage or by the
+// rollback, so what is shown, what is proven and what is done are one thing.
+//
+// # The fence
+//
+// Every object mayday writes carries two annotations:
+//
+//	mayday.dev/fence         "<incident>/<epoch>": who owns it
+//	mayday.dev/fence-closed  the same text once that owner is finished with it
+//
+// The first write of an owner sets the fence and tests that it was absent or had
+// the value just read; every later one tests it, with the fields it changes, in
+// the same patch. A fence of another incident is live until fence-closed equals
+// it, and a live one refuses forward work. A rollback takes the object over
+// whatever another incident says; only a newer epoch of its own incident stops
+// it. A newer fence makes an old fence-closed meaningless by itself.
+package kube

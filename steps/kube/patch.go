@@ -1,0 +1,160 @@
+package kube
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"mayday/state"
+	"mayday/steps"
+)
+
+// patchOp is one operation of a JSON patch. A test for null passes where the
+// field is missing: that is how the API server's patch library reads RFC 6902.
+type patchOp struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+func test(path string, v any) patchOp    { return patchOp{"test", path, v} }
+func add(path string, v any) patchOp     { return patchOp{"add", path, v} }
+func replace(path string, v any) patchOp { return patchOp{"replace", path, v} }
+func drop(path string) patchOp           { return patchOp{Op: "remove", Path: path} }
+
+// set tests that the field at path still is old (nil: missing) and makes it want
+// (nil: missing).
+func set(path string, old, want any) []patchOp {
+	switch {
+	case want == nil && old == nil:
+		return nil
+	case want == nil:
+		return []patchOp{test(path, old), drop(path)}
+	}
+	return []patchOp{test(path, old), add(path, want)}
+}
+
+// writes reports whether the operations change anything.
+func writes(ops []patchOp) bool {
+	for _, o := range ops {
+		if o.Op != "test" {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutTests gives the operations without their preconditions.
+func withoutTests(ops []patchOp) []patchOp {
+	var out []patchOp
+	for _, o := range ops {
+		if o.Op != "test" {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+func encode(ops []patchOp) ([]byte, error) {
+	b, err := json.Marshal(ops)
+	if err != nil {
+		return nil, fmt.Errorf("encode patch: %w", err)
+	}
+	return b, nil
+}
+
+// simulate applies a patch to a copy, as the server would.
+func simulate(u *unstructured.Unstructured, ops []patchOp) (*unstructured.Unstructured, error) {
+	raw, err := encode(ops)
+	if err != nil {
+		return nil, err
+	}
+	p, err := jsonpatch.DecodePatch(raw)
+	if err != nil {
+		return nil, fmt.Errorf("decode patch: %w", err)
+	}
+	doc, err := u.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", u.GetName(), err)
+	}
+	doc, err = p.Apply(doc)
+	if err != nil {
+		return nil, fmt.Errorf("patch of %s does not apply: %w", u.GetName(), err)
+	}
+	out := new(unstructured.Unstructured)
+	if err := out.UnmarshalJSON(doc); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", u.GetName(), err)
+	}
+	return out, nil
+}
+
+// change is one write to one object. The object as it lives decides what is
+// written; see the package documentation.
+type change struct {
+	id    string
+	title string
+	ref   ref
+	// build gives the operations that lead from the live object to what is wanted,
+	// with tests of the fields they change; none where it is so already. An error
+	// says that the object is not in a state this change may start from.
+	// nil: only the fence is set.
+	build func(live *unstructured.Unstructured) ([]patchOp, error)
+	// closes marks the fence as finished with, in the same write.
+	closes bool
+	// command replaces the patch's text for a person, where kubectl has a better word.
+	command string
+	// bare shows the command without the tests: for a person who takes back by hand
+	// from wherever the rollout stopped.
+	bare bool
+}
+
+// patchFor gives everything a write of ch under f sends, nil where nothing is missing.
+func (ch change) patchFor(live *unstructured.Unstructured, f steps.Fence) ([]patchOp, error) {
+	var body []patchOp
+	if ch.build != nil {
+		var err error
+		if body, err = ch.build(live); err != nil {
+			return nil, err
+		}
+	}
+	tests, claim := raise(live.GetAnnotations(), f, ch.closes)
+	ops := append(append(tests, body...), claim...)
+	if !writes(ops) {
+		return nil, nil
+	}
+	return ops, nil
+}
+
+// op describes the change for a person, given the object before it, and returns
+// the object after it, so that the next stage can be described too.
+func (ch change) op(live *unstructured.Unstructured, f steps.Fence, context string) (state.Op, *unstructured.Unstructured, error) {
+	o := state.Op{ID: ch.id, Title: ch.title, Object: ch.ref.object(), Command: ch.command}
+	ops, err := ch.patchFor(live, f)
+	if err != nil || ops == nil {
+		return o, live, err
+	}
+	after, err := simulate(live, ops)
+	if err != nil {
+		return o, live, err
+	}
+	if o.Command == "" {
+		if shown := ops; ch.bare {
+			ops = withoutTests(shown)
+		}
+		raw, err := encode(ops)
+		if err != nil {
+			return o, live, err
+		}
+		o.Command = ch.ref.kubectl(context, "patch") + " --type=json -p " + quote(string(raw))
+	}
+	o.Command, o.Diff = state.Clean(o.Command), state.CleanLines(diff(ch.ref, live, after))
+	return o, after, nil
+}
+
+// pointer escapes one part of a JSON pointer.
+func pointer(s string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(s)
+}

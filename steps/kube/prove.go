@@ -1,0 +1,277 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"mayday/state"
+	"mayday/steps"
+)
+
+// finding is one answer of a proof with its weight.
+type finding struct {
+	state.Finding
+	level state.Readiness // what a failure makes of the whole: Doubtful or NotReady
+}
+
+// Prove implements steps.Strategy. It reads and dry-runs, never writes.
+func (st *strategy) Prove(ctx context.Context, plan state.Plan, started bool) (state.Proof, error) {
+	r, err := st.resume(ctx, plan, forward)
+	if state.HasCode(err, "other-cluster") || state.HasCode(err, "snapshot") {
+		return state.Proof{Ready: state.NotReady, Target: plan.Target, Why: err.Error()}, nil
+	}
+	if err != nil {
+		return state.Proof{}, err
+	}
+	live, err := r.world(ctx)
+	if err != nil {
+		return state.Proof{}, err
+	}
+	checks := r.inverse(live, st.recipe, started)
+	if !started {
+		checks = append(checks, r.next(live, st.recipe)...)
+	}
+	checks = append(checks, r.capacity(started))
+	for _, o := range r.refs() {
+		checks = append(checks, r.right(o))
+	}
+	found := make([]finding, len(checks))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, check := range checks {
+		g.Go(func() (err error) { found[i], err = check(gctx); return err })
+	}
+	if err := g.Wait(); err != nil {
+		return state.Proof{}, problem(err, "cannot prove the rollback")
+	}
+	return proof(plan.Target, found), nil
+}
+
+// check is one thing a proof looks at. An error means that it could not look.
+type check func(ctx context.Context) (finding, error)
+
+// proof sums the findings up.
+func proof(target string, found []finding) state.Proof {
+	p := state.Proof{Ready: state.Ready, Target: target}
+	var why []string
+	for _, f := range found {
+		p.Checks = append(p.Checks, f.Finding)
+		if f.OK {
+			continue
+		}
+		why = append(why, f.Name+": "+f.Text)
+		if p.Ready == state.Ready || f.level == state.NotReady {
+			p.Ready = f.level
+		}
+	}
+	p.Why = strings.Join(why, "; ")
+	return p
+}
+
+// world reads the plan's objects.
+func (r *run) world(ctx context.Context) (world, error) {
+	refs := r.refs()
+	read := make([]*unstructured.Unstructured, len(refs))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, o := range refs {
+		g.Go(func() (err error) {
+			if read[i], err = r.c.get(gctx, o); err != nil {
+				err = problem(err, "cannot read "+o.String())
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	w := world{}
+	for i, o := range refs {
+		w[o] = read[i]
+	}
+	return w, nil
+}
+
+// inverse dry-runs every operation of the rollback. Before the rollout it starts
+// from the world as it would be after it, and without tests, since they could not
+// hold yet; later it is exactly what the rollback would send.
+func (r *run) inverse(live world, rec recipe, started bool) []check {
+	from, f := live, fenceAround(live, r.s.Incident)
+	if !started {
+		from = r.afterwards(live, rec, f)
+	}
+	f.Epoch++
+	var out []check
+	for _, u := range rec.undo(r.s, r.plan.Namespace) {
+		out = append(out, func(ctx context.Context) (finding, error) {
+			name := "rollback of " + u.ref.String()
+			ch, err := u.resolve(ctx, r.c, r.plan.Namespace)
+			if err != nil {
+				return finding{}, err
+			}
+			return r.dry(ctx, name, ch, live[u.ref], from[u.ref], f, started)
+		})
+	}
+	return out
+}
+
+// afterwards is the world as the rollout would leave it; what cannot be simulated
+// stays as it is, and the dry run of that change says why.
+func (r *run) afterwards(live world, rec recipe, f steps.Fence) world {
+	w := live.copy()
+	for i := range r.plan.Stages {
+		for _, ch := range rec.changes(r.s, r.plan.Namespace, i) {
+			if _, after, err := ch.op(w[ch.ref], f, ""); err == nil {
+				w[ch.ref] = after
+			}
+		}
+	}
+	return w
+}
+
+// next dry-runs the first real write to each object, as the rollout would begin.
+func (r *run) next(live world, rec recipe) []check {
+	var out []check
+	f := fenceAround(live, r.s.Incident)
+	seen := map[ref]bool{}
+	for i := range r.plan.Stages {
+		for _, ch := range rec.changes(r.s, r.plan.Namespace, i) {
+			if ch.build == nil || seen[ch.ref] {
+				continue
+			}
+			seen[ch.ref] = true
+			out = append(out, func(ctx context.Context) (finding, error) {
+				name := "rollout of " + ch.ref.String()
+				if err := admit(ch.ref, live[ch.ref].GetAnnotations(), f, forward, r.c.Context); err != nil {
+					return no(name, state.NotReady, err), nil
+				}
+				return r.dry(ctx, name, ch, live[ch.ref], live[ch.ref], f, true)
+			})
+		}
+	}
+	return out
+}
+
+// dry sends one change as a dry run: built from an object that may be imagined,
+// with the fence of the live one.
+func (r *run) dry(ctx context.Context, name string, ch change, live, from *unstructured.Unstructured, f steps.Fence, tests bool) (finding, error) {
+	body, err := ch.build(from)
+	if err != nil {
+		return no(name, state.NotReady, err), nil
+	}
+	guard, claim := raise(live.GetAnnotations(), f, false)
+	ops := append(append(guard, body...), claim...)
+	if !tests {
+		ops = withoutTests(ops)
+	}
+	if len(ops) == 0 {
+		return yes(name, "nothing to do"), nil
+	}
+	_, err = r.c.send(ctx, ch.ref, ops, true)
+	switch c := code(err); {
+	case err == nil:
+		return yes(name, "dry run ok"), nil
+	case c == http.StatusConflict, c == http.StatusUnprocessableEntity && tests:
+		return r.again(ctx, name, ch, f, err)
+	case c == http.StatusBadRequest && strings.Contains(err.Error(), "dry run"):
+		return no(name, state.Doubtful, fmt.Errorf("an admission webhook forbids dry runs")), nil
+	case c >= 400 && c < 500 && c != http.StatusTooManyRequests:
+		return no(name, state.NotReady, err), nil
+	}
+	return finding{}, err
+}
+
+// again settles a lost race of a dry run: the object moved while it was proven.
+func (r *run) again(ctx context.Context, name string, ch change, f steps.Fence, first error) (finding, error) {
+	var pause backoff
+	for range sameRejection {
+		if err := pause.wait(ctx, true); err != nil {
+			return finding{}, err
+		}
+		live, err := r.c.get(ctx, ch.ref)
+		if err != nil {
+			return finding{}, err
+		}
+		ops, err := ch.patchFor(live, f)
+		if err != nil {
+			return no(name, state.NotReady, err), nil
+		}
+		if ops == nil {
+			return yes(name, "nothing to do"), nil
+		}
+		if _, first = r.c.send(ctx, ch.ref, ops, true); first == nil {
+			return yes(name, "dry run ok"), nil
+		}
+	}
+	return no(name, state.NotReady, first), nil
+}
+
+// capacity looks at the target: its ReplicaSet exists, and its pods are there.
+func (r *run) capacity(started bool) check {
+	return func(ctx context.Context) (finding, error) {
+		w := r.s.Stable
+		name := "target " + r.plan.Target
+		_, err := r.c.template(ctx, r.plan.Namespace, w)
+		if state.HasCode(err, "no-target") {
+			return no(name, state.NotReady, err), nil
+		}
+		if err != nil {
+			return finding{}, err
+		}
+		v, err := r.c.view(ctx, deployment(r.plan.Namespace, w.Deployment))
+		if err != nil {
+			return finding{}, err
+		}
+		ready, want := int32(0), replicasOf(v.d.Spec.Replicas)
+		for _, rs := range v.sets {
+			if rs.Name == w.Set {
+				ready = rs.Status.ReadyReplicas
+			}
+		}
+		text := fmt.Sprintf("revision %s has %d of %d pods ready", w.Set, ready, want)
+		switch {
+		case v.d.Spec.RevisionHistoryLimit != nil && *v.d.Spec.RevisionHistoryLimit == 0:
+			return no(name, state.NotReady, fmt.Errorf("Deployment %s keeps no old revisions (revisionHistoryLimit 0)", w.Deployment)), nil
+		case started || ready >= want:
+			return yes(name, text), nil
+		}
+		return no(name, state.Doubtful, fmt.Errorf("%s, before anything was changed", text)), nil
+	}
+}
+
+// right asks the API server whether this user may patch the object.
+func (r *run) right(o ref) check {
+	return func(ctx context.Context) (finding, error) {
+		name := "right to patch " + o.String()
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		ask := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+			"spec": map[string]any{"resourceAttributes": map[string]any{"verb": "patch", "namespace": o.Namespace,
+				"group": o.Resource.Group, "version": o.Resource.Version, "resource": o.Resource.Resource, "name": o.Name}}}}
+		got, err := r.c.client.Resource(reviews).Create(ctx, ask, metav1.CreateOptions{})
+		switch {
+		case err != nil && (unsupported(err) || denied(err)):
+			return yes(name, "this server does not say; the dry run does"), nil
+		case err != nil:
+			return finding{}, err
+		}
+		if ok, _, _ := unstructured.NestedBool(got.Object, "status", "allowed"); ok {
+			return yes(name, "allowed"), nil
+		}
+		why, _, _ := unstructured.NestedString(got.Object, "status", "reason")
+		return no(name, state.NotReady, fmt.Errorf("denied %s", why)), nil
+	}
+}
+
+func yes(name, text string) finding {
+	return finding{Finding: state.Finding{Name: name, OK: true, Text: text}}
+}
+
+func no(name string, level state.Readiness, err error) finding {
+	return finding{Finding: state.Finding{Name: name, Text: strings.TrimSpace(state.Clean(err.Error()))}, level: level}
+}

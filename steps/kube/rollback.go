@@ -1,0 +1,245 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"mayday/state"
+	"mayday/steps"
+)
+
+const (
+	// restorePatience bounds the wait for the old revision's pods, real time; a
+	// Deployment's own progress deadline usually ends it earlier.
+	restorePatience = 10 * time.Minute
+	// troublePatience is how long pods of the old revision may be in trouble before
+	// the rollback counts as failed: production may have been so before.
+	troublePatience = 10 * time.Second
+)
+
+// Rollback implements steps.Strategy. A failed operation does not keep the next
+// ones from being tried; the error and the manual commands name what failed.
+// Only a newer epoch and the end of ctx stop it.
+func (st *strategy) Rollback(ctx context.Context, plan state.Plan, fence steps.Fence, report func(state.RollbackOp)) (steps.Verification, error) {
+	r, err := st.resume(ctx, plan, backward)
+	if err != nil {
+		return steps.Verification{Manual: byHand(plan)}, err
+	}
+	r.fence, r.out = fence, io.Discard
+	ops := r.order(ctx, st.recipe.undo(r.s, plan.Namespace))
+	var failed []error
+	for _, u := range ops {
+		text, err := r.undoOne(ctx, u, report)
+		if ctx.Err() != nil || errors.Is(err, steps.ErrFenced) {
+			return steps.Verification{Manual: byHand(plan)}, err
+		}
+		if err != nil {
+			failed = append(failed, err)
+		}
+		_ = text
+	}
+	text, err := r.verify(ctx, ops, report)
+	if err != nil {
+		failed = append(failed, err)
+	}
+	if len(failed) > 0 {
+		return steps.Verification{Text: text, Manual: byHand(plan)}, failed[0]
+	}
+	r.release(ctx, ops)
+	return steps.Verification{Text: text}, nil
+}
+
+// order puts the workload before the traffic where the stable Deployment has no
+// pod to take it: moving the traffic first would answer nobody.
+func (r *run) order(ctx context.Context, ops []undo) []undo {
+	if r.s.Route == nil || len(ops) < 2 {
+		return ops
+	}
+	d, err := r.c.deployment(ctx, deployment(r.plan.Namespace, r.s.Stable.Deployment))
+	if err == nil && d.Status.ReadyReplicas == 0 && r.s.Stable.Ready > 0 {
+		ops = slices.Clone(ops)
+		ops[0], ops[1] = ops[1], ops[0]
+	}
+	return ops
+}
+
+// undoOne carries one operation out and reports it before and after.
+func (r *run) undoOne(ctx context.Context, u undo, report func(state.RollbackOp)) (string, error) {
+	report(state.RollbackOp{Op: u.id, Title: u.title, Status: state.ItemRunning})
+	text, err := r.carryOut(ctx, u)
+	done := state.RollbackOp{Op: u.id, Title: u.title, Status: state.ItemDone, Text: text}
+	if err != nil {
+		done.Status, done.Text = state.ItemFailed, state.Clean(err.Error())
+	}
+	report(done)
+	return text, err
+}
+
+func (r *run) carryOut(ctx context.Context, u undo) (string, error) {
+	if u.before != nil {
+		u.before(ctx, r)
+	}
+	ch, err := r.resolved(ctx, u)
+	if err != nil {
+		return "", err
+	}
+	wrote, err := r.c.write(ctx, ch, r.fence, backward)
+	if err != nil {
+		return "", err
+	}
+	text := "written"
+	if !wrote {
+		text = "was so already"
+	}
+	if u.after != nil {
+		return u.after(ctx, r)
+	}
+	return text, nil
+}
+
+// resolved is resolve, tried again while the API server is away.
+func (r *run) resolved(ctx context.Context, u undo) (change, error) {
+	give := time.Now().Add(backwardPatience)
+	var pause backoff
+	for {
+		ch, err := u.resolve(ctx, r.c, r.plan.Namespace)
+		if err == nil || !transient(err) || time.Now().After(give) {
+			return ch, problem(err, u.title)
+		}
+		if err := pause.wait(ctx, false); err != nil {
+			return ch, err
+		}
+	}
+}
+
+// restored waits until the target revision runs alone in the Deployment, with at
+// least as many pods ready as before the rollout.
+func (r *run) restored(ctx context.Context, o ref) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, restorePatience, &state.Problem{What: o.String() + " does not get back to " + r.plan.Target,
+		Why: "its pods were not ready within " + restorePatience.String(), Code: "no-progress", Do: "Look: " + o.kubectl(r.c.Context, "describe")})
+	defer cancel()
+	var bad time.Time
+	text, err := r.c.await(ctx, o, r.out, func(v view) (bool, string, error) {
+		if err := r.owned(o, v.d.Annotations); err != nil {
+			return false, "", err
+		}
+		ok, text := r.backTo(v)
+		if ok || v.d.Generation > v.d.Status.ObservedGeneration {
+			return ok, text, nil
+		}
+		err := trouble(v.d, v.current, v.pods)
+		switch {
+		case err == nil:
+			bad = time.Time{}
+		case bad.IsZero():
+			bad = time.Now()
+		case time.Since(bad) > troublePatience:
+			return false, text, err
+		}
+		return false, text, nil
+	})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	return text, err
+}
+
+// backTo says whether the view shows the target revision alone and ready enough.
+func (r *run) backTo(v view) (bool, string) {
+	want := replicasOf(v.d.Spec.Replicas)
+	if v.current == nil || v.d.Generation > v.d.Status.ObservedGeneration {
+		return false, "waiting for the controller to see the change"
+	}
+	ready, old := v.current.Status.ReadyReplicas, int32(0)
+	for _, rs := range v.sets {
+		if rs != v.current {
+			old += max(rs.Status.Replicas, replicasOf(rs.Spec.Replicas))
+		}
+	}
+	text := fmt.Sprintf("%s %d/%d ready", versionIn(v.d.Spec.Template.Spec.Containers, r.s.Stable.Container), ready, want)
+	enough := ready >= min(r.s.Stable.Ready, want) && versionIn(v.d.Spec.Template.Spec.Containers, r.s.Stable.Container) == tagOf(r.s.Stable.Image)
+	return enough && old == 0, text
+}
+
+// verify looks whether the rollback took effect: weights as read back, the target
+// revision ready, and answers from the target version alone.
+func (r *run) verify(ctx context.Context, ops []undo, report func(state.RollbackOp)) (string, error) {
+	title := r.plan.Target + " ready and answering"
+	report(state.RollbackOp{Op: opVerify, Title: title, Status: state.ItemRunning})
+	seen, err := r.seen(ctx)
+	text := strings.Join(seen, ", ")
+	done := state.RollbackOp{Op: opVerify, Title: title, Status: state.ItemDone, Text: text}
+	if err != nil {
+		done.Status, done.Text = state.ItemFailed, state.Clean(err.Error())
+	}
+	report(done)
+	return text, err
+}
+
+func (r *run) seen(ctx context.Context) ([]string, error) {
+	var seen []string
+	if r.s.Route != nil {
+		o := r.s.Route.ref(r.plan.Namespace)
+		live, err := r.c.get(ctx, o)
+		if err != nil {
+			return seen, problem(err, "cannot read the weights back")
+		}
+		at, err := r.s.Route.places(live)
+		if err != nil {
+			return seen, err
+		}
+		if at.canary.weight != 0 {
+			return seen, &state.Problem{What: o.String() + " still sends traffic to the canary", Why: r.s.Route.shares(live), Code: "traffic",
+				Do: "Set the weights to 100 and 0 by hand."}
+		}
+		seen = append(seen, fmt.Sprintf("weights %d/%d", at.stable.weight, at.canary.weight))
+	}
+	o := deployment(r.plan.Namespace, r.s.Stable.Deployment)
+	v, err := r.c.view(ctx, o)
+	if err != nil {
+		return seen, problem(err, "cannot read "+o.String())
+	}
+	ok, text := r.backTo(v)
+	if !ok {
+		return seen, &state.Problem{What: o.String() + " is not back at " + r.plan.Target, Why: text, Code: "workload",
+			Do: "Look: " + o.kubectl(r.c.Context, "describe")}
+	}
+	seen = append(seen, text)
+	text, err = r.answering(ctx, drainPatience)
+	if err != nil {
+		return seen, err
+	}
+	return append(seen, text), nil
+}
+
+// release closes the fences. It is a courtesy to the next incident: where it
+// fails, that one is told how to take over.
+func (r *run) release(ctx context.Context, ops []undo) {
+	for _, u := range ops {
+		ch := change{id: u.id, title: "fence of " + u.ref.String() + " closed", ref: u.ref, closes: true}
+		_, _ = r.c.write(ctx, ch, r.fence, backward)
+	}
+}
+
+// byHand are the commands that do what the rollback could not, and how to check.
+func byHand(plan state.Plan) []string {
+	var out []string
+	for _, op := range plan.Inverse {
+		if op.Command != "" {
+			out = append(out, op.Command)
+		}
+	}
+	if s, err := readSnapshot(plan); err == nil {
+		o := deployment(plan.Namespace, s.Stable.Deployment)
+		out = append(out, o.kubectl(plan.Context, "rollout status"))
+		if s.URL != "" {
+			out = append(out, "curl -sI "+quote(s.URL))
+		}
+	}
+	return out
+}

@@ -1,0 +1,51 @@
+package kube
+
+import (
+	"encoding/json"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"mayday/state"
+	"mayday/state/runbook"
+)
+
+// snapshot is the record of the world before that a plan carries: enough to go on
+// or to roll back in another process. It holds names, images, numbers; no pod
+// template, no header of a check, nothing that could be a secret.
+type snapshot struct {
+	Incident   string    `json:"incident"`
+	Kubeconfig string    `json:"kubeconfig,omitempty"`
+	URL        string    `json:"url,omitempty"` // where the service answers
+	Stable     workload  `json:"stable"`        // rolling: the one Deployment
+	Canary     *workload `json:"canary,omitempty"`
+	Route      *route    `json:"route,omitempty"`
+	Weights    []int     `json:"weights,omitempty"`
+	Pods       int32     `json:"pods,omitempty"` // of the canary while it runs
+	Batches    *batches  `json:"batches,omitempty"`
+}
+
+func readSnapshot(plan state.Plan) (snapshot, error) {
+	var s snapshot
+	if err := json.Unmarshal(plan.Snapshot, &s); err != nil || s.Stable.Deployment == "" {
+		return s, &state.Problem{What: "the plan " + plan.ID + " has no usable snapshot", Code: "snapshot",
+			Why: "it was written by another mayday or is damaged", Do: "Plan the rollout again; to go back use kubectl rollout undo."}
+	}
+	return s, nil
+}
+
+// environment rebuilds what connections and observers need of the environment.
+func (s snapshot) environment(plan state.Plan) runbook.Environment {
+	return runbook.Environment{Name: plan.Environment, Production: plan.Production, Kubeconfig: s.Kubeconfig,
+		Context: plan.Context, Namespace: plan.Namespace, URL: s.URL}
+}
+
+// world is the objects of a plan as they live, or as they would after some stages.
+type world map[ref]*unstructured.Unstructured
+
+func (w world) copy() world {
+	out := world{}
+	for r, u := range w {
+		out[r] = u
+	}
+	return out
+}

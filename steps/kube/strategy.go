@@ -1,0 +1,300 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"mayday/state"
+	"mayday/state/runbook"
+	"mayday/steps"
+)
+
+// Strategies gives the strategies of this package by name. connect opens an
+// environment's cluster (usually Connect); what it opened is kept, one connection
+// for each kubeconfig and context. traffic may be nil: then no share of traffic is
+// observed and the effects say so.
+func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic steps.Traffic) map[string]steps.Strategy {
+	b := &base{connect: connect, traffic: traffic, open: map[[2]string]*Cluster{}}
+	return map[string]steps.Strategy{
+		"canary":  &strategy{base: b, recipe: canary{}},
+		"rolling": &strategy{base: b, recipe: rolling{}},
+	}
+}
+
+// base is what all strategies share.
+type base struct {
+	connect func(runbook.Environment) (*Cluster, error)
+	traffic steps.Traffic
+
+	mu   sync.Mutex
+	open map[[2]string]*Cluster
+}
+
+func (b *base) cluster(env runbook.Environment) (*Cluster, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := [2]string{env.Kubeconfig, env.Context}
+	if c := b.open[key]; c != nil {
+		return c, nil
+	}
+	c, err := b.connect(env)
+	if err != nil {
+		return nil, err
+	}
+	b.open[key] = c
+	return c, nil
+}
+
+// recipe is what one strategy adds: which objects, which changes, which effects.
+// Everything else (plan, proof, fence, retries, rollback) is shared.
+type recipe interface {
+	name() string
+	// read looks at the world for a plan and refuses what it cannot roll out. It
+	// fills the snapshot and lays the stages down without their operations.
+	read(ctx context.Context, c *Cluster, order steps.Order, s *snapshot) (world, []state.Stage, error)
+	// subject names what carries the rollout: "VirtualService app".
+	subject(s snapshot) string
+	// changes are the writes of a stage.
+	changes(s snapshot, ns string, i int) []change
+	// effect waits until the stage is seen in the world.
+	effect(ctx context.Context, r *run, i int) (steps.Effect, error)
+	// undo are the operations of a rollback, in order.
+	undo(s snapshot, ns string) []undo
+}
+
+type strategy struct {
+	*base
+	recipe recipe
+}
+
+// run is one call: the plan and the cluster it is for.
+type run struct {
+	*base
+	c     *Cluster
+	plan  state.Plan
+	s     snapshot
+	fence steps.Fence
+	lane  lane
+	out   io.Writer
+}
+
+func (r *run) env() runbook.Environment { return r.s.environment(r.plan) }
+
+// resume opens the cluster of a plan and makes sure that it is the same one.
+func (st *strategy) resume(ctx context.Context, plan state.Plan, l lane) (*run, error) {
+	s, err := readSnapshot(plan)
+	if err != nil {
+		return nil, err
+	}
+	c, err := st.cluster(s.environment(plan))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.same(ctx, plan, l); err != nil {
+		return nil, err
+	}
+	return &run{base: st.base, c: c, plan: plan, s: s, lane: l, out: io.Discard}, nil
+}
+
+// Name implements steps.Strategy.
+func (st *strategy) Name() string { return st.recipe.name() }
+
+// Plan implements steps.Strategy.
+func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, error) {
+	env := order.Environment
+	c, err := st.cluster(env)
+	if err != nil {
+		return state.Plan{}, err
+	}
+	id, err := c.Identity(ctx)
+	if err != nil {
+		return state.Plan{}, err
+	}
+	s := snapshot{Incident: order.Incident, Kubeconfig: or(env.Kubeconfig, c.Kubeconfig), URL: env.URL}
+	live, stages, err := st.recipe.read(ctx, c, order, &s)
+	if err != nil {
+		return state.Plan{}, err
+	}
+	if s.Stable.Live == s.Stable.Next {
+		return state.Plan{}, &state.Problem{What: env.Name + " already runs " + order.Version, Code: "already-running",
+			Why: "Deployment " + s.Stable.Deployment + " has image " + state.Clean(s.Stable.Live), Do: "There is nothing to roll out; validate it instead."}
+	}
+	plan := state.Plan{ID: order.ID, Environment: env.Name, Production: env.Production, Strategy: st.Name(), Version: order.Version,
+		Target: or(s.Stable.version(), order.Previous), Revision: s.Stable.Set, Context: c.Context, ClusterUID: id,
+		Namespace: namespace(env), Subject: st.recipe.subject(s), Stages: stages}
+	if plan.Target == "" {
+		return state.Plan{}, &state.Problem{What: "the version in " + env.Name + " has no name", Code: "no-target",
+			Why: "image " + state.Clean(s.Stable.Image) + " has no tag, and git knows no version of production", Do: "Tag what runs there, then plan again."}
+	}
+	if plan.Snapshot, err = json.Marshal(s); err != nil {
+		return state.Plan{}, fmt.Errorf("encode snapshot: %w", err)
+	}
+	if err := st.describe(ctx, c, &plan, s, live); err != nil {
+		return state.Plan{}, err
+	}
+	return plan, nil
+}
+
+// describe writes down every operation of the stages and of the inverse, by
+// carrying them out on a copy of the world.
+func (st *strategy) describe(ctx context.Context, c *Cluster, plan *state.Plan, s snapshot, live world) error {
+	w, f := live.copy(), fenceAround(live, s.Incident)
+	for i := range plan.Stages {
+		for _, ch := range st.recipe.changes(s, plan.Namespace, i) {
+			op, after, err := ch.op(w[ch.ref], f, c.Context)
+			if err != nil {
+				return err
+			}
+			w[ch.ref] = after
+			plan.Stages[i].Ops = append(plan.Stages[i].Ops, op)
+		}
+	}
+	f.Epoch++
+	for _, u := range st.recipe.undo(s, plan.Namespace) {
+		ch, err := u.resolve(ctx, c, plan.Namespace)
+		if err != nil {
+			return err
+		}
+		ch.bare = true
+		op, after, err := ch.op(w[ch.ref], f, c.Context)
+		if err != nil {
+			return err
+		}
+		w[ch.ref] = after
+		plan.Inverse = append(plan.Inverse, op)
+	}
+	plan.Inverse = append(plan.Inverse, state.Op{ID: opVerify, Title: plan.Target + " ready and answering"})
+	return nil
+}
+
+// fenceAround gives the fence a plan is shown with: the newest epoch the objects
+// know of this incident. The Engine says at each stage which one really holds.
+func fenceAround(w world, incident string) steps.Fence {
+	f := steps.Fence{Incident: incident}
+	for _, u := range w {
+		if own, ok := readFence(u.GetAnnotations()[FenceAnnotation]); ok && own.Incident == incident {
+			f.Epoch = max(f.Epoch, own.Epoch)
+		}
+	}
+	return f
+}
+
+// Stage implements steps.Strategy.
+func (st *strategy) Stage(ctx context.Context, plan state.Plan, i int, fence steps.Fence, out io.Writer) (steps.Effect, error) {
+	if i < 0 || i >= len(plan.Stages) {
+		return steps.Effect{}, fmt.Errorf("plan %s has no stage %d", plan.ID, i)
+	}
+	r, err := st.resume(ctx, plan, forward)
+	if err != nil {
+		return steps.Effect{}, err
+	}
+	r.fence, r.out = fence, out
+	if err := r.apply(ctx, st.recipe.changes(r.s, plan.Namespace, i)); err != nil {
+		return steps.Effect{}, err
+	}
+	return st.recipe.effect(ctx, r, i)
+}
+
+// apply makes changes one after the other and tells what it did.
+func (r *run) apply(ctx context.Context, changes []change) error {
+	for _, ch := range changes {
+		wrote, err := r.c.write(ctx, ch, r.fence, r.lane)
+		if err != nil {
+			return err
+		}
+		if wrote {
+			fmt.Fprintf(r.out, "%s: %s\n", ch.ref, ch.title)
+		} else {
+			fmt.Fprintf(r.out, "%s: already so (%s)\n", ch.ref, ch.title)
+		}
+	}
+	return nil
+}
+
+// Look implements steps.Strategy.
+func (st *strategy) Look(ctx context.Context, plan state.Plan) ([]string, error) {
+	r, err := st.resume(ctx, plan, forward)
+	if err != nil {
+		return nil, err
+	}
+	refs := r.refs()
+	lines := make([]string, len(refs))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, o := range refs {
+		g.Go(func() (err error) { lines[i], err = r.lookAt(ctx, o); return err })
+	}
+	return lines, g.Wait()
+}
+
+// refs are the plan's objects, the route first.
+func (r *run) refs() []ref {
+	var out []ref
+	if r.s.Route != nil {
+		out = append(out, r.s.Route.ref(r.plan.Namespace))
+	}
+	out = append(out, deployment(r.plan.Namespace, r.s.Stable.Deployment))
+	if r.s.Canary != nil {
+		out = append(out, deployment(r.plan.Namespace, r.s.Canary.Deployment))
+	}
+	return out
+}
+
+func (r *run) lookAt(ctx context.Context, o ref) (string, error) {
+	u, err := r.c.get(ctx, o)
+	if absent(err) {
+		return o.String() + ": does not exist", nil
+	}
+	if err != nil {
+		return "", problem(err, "cannot read "+o.String())
+	}
+	own := "no fence"
+	if text := u.GetAnnotations()[FenceAnnotation]; text != "" {
+		own = "fence " + state.Clean(text)
+		if u.GetAnnotations()[ClosedAnnotation] == text {
+			own += ", closed"
+		}
+	}
+	if o.Kind != "Deployment" {
+		return fmt.Sprintf("%s: %s (%s)", o, r.s.Route.shares(u), own), nil
+	}
+	return r.lookAtDeployment(ctx, o, own)
+}
+
+func (r *run) lookAtDeployment(ctx context.Context, o ref, own string) (string, error) {
+	v, err := r.c.view(ctx, o)
+	if err != nil {
+		return "", problem(err, "cannot read "+o.String())
+	}
+	text := ""
+	for _, rs := range v.sets {
+		if replicasOf(rs.Spec.Replicas) == 0 && rs.Status.Replicas == 0 {
+			continue
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += fmt.Sprintf("%s %d/%d ready", versionIn(rs.Spec.Template.Spec.Containers, r.container(o)), rs.Status.ReadyReplicas, replicasOf(rs.Spec.Replicas))
+	}
+	if text == "" {
+		text = versionIn(v.d.Spec.Template.Spec.Containers, r.container(o)) + " 0/0 ready"
+	}
+	if v.d.Spec.Paused {
+		text += ", paused"
+	}
+	if err := trouble(v.d, v.current, v.pods); err != nil {
+		text += ", " + state.AsProblem(err).What
+	}
+	return fmt.Sprintf("%s: %s (%s)", o, text, own), nil
+}
+
+func (r *run) container(o ref) string {
+	if r.s.Canary != nil && r.s.Canary.Deployment == o.Name {
+		return r.s.Canary.Container
+	}
+	return r.s.Stable.Container
+}

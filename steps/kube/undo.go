@@ -1,0 +1,75 @@
+package kube
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"mayday/state"
+)
+
+// Operations of a rollback, as named in a plan's inverse.
+const (
+	opTraffic = "traffic"
+	opStable  = "stable"
+	opCanary  = "canary"
+	opVerify  = "verify"
+)
+
+// undo is one operation of a rollback: a change, and what to wait for around it.
+type undo struct {
+	change
+	// of is the workload whose named revision restore needs, nil where the change
+	// needs none. Where the revision is gone, restore gets a nil template.
+	of      *workload
+	restore func(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error)
+	// before and after wait for the effect; nil: nothing to wait for. after's text
+	// is what was seen.
+	before func(ctx context.Context, r *run)
+	after  func(ctx context.Context, r *run) (string, error)
+}
+
+// resolve gives the change with the template it needs read. The ReplicaSet that
+// keeps the template cannot change, so it is read once, outside the retries.
+func (u undo) resolve(ctx context.Context, c *Cluster, ns string) (change, error) {
+	ch := u.change
+	if u.of == nil {
+		return ch, nil
+	}
+	t, err := c.template(ctx, ns, *u.of)
+	if err != nil && !state.HasCode(err, "no-target") {
+		return ch, err
+	}
+	if ch.command = u.of.undo(c, ch.ref); t == nil {
+		ch.command = ch.ref.kubectl(c.Context, "set image") + " " + u.of.Container + "=" + quote(u.of.Image)
+	}
+	ch.build = func(live *unstructured.Unstructured) ([]patchOp, error) { return u.restore(live, t) }
+	return ch, nil
+}
+
+// revert puts the workload's named revision back; without its template, at least
+// the image.
+func (w workload) revert(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error) {
+	if template == nil {
+		return w.imageOps(live, w.Image)
+	}
+	return w.templateOps(live, template)
+}
+
+func (canary) undo(s snapshot, ns string) []undo {
+	rt, stable, can := s.Route.ref(ns), deployment(ns, s.Stable.Deployment), deployment(ns, s.Canary.Deployment)
+	return []undo{
+		{change: change{id: opTraffic, title: "traffic to " + s.Route.Stable.name() + ": weights 100/0", ref: rt,
+			build: func(live *unstructured.Unstructured) ([]patchOp, error) { return s.Route.shareOps(live, 0) }}},
+		{change: change{id: opStable, title: stable.Name + " back to " + s.Stable.version() + " (" + s.Stable.Set + ")", ref: stable},
+			of: &s.Stable, restore: s.Stable.revert,
+			after: func(ctx context.Context, r *run) (string, error) { return r.restored(ctx, stable) }},
+		{change: change{id: opCanary, title: can.Name + " as it was", ref: can,
+			build: func(live *unstructured.Unstructured) ([]patchOp, error) {
+				ops, err := s.Canary.imageOps(live, s.Canary.Live)
+				return append(ops, s.Canary.replicaOps(live, s.Canary.Replicas, false)...), err
+			}},
+			// Connections to the canary end by themselves before its pods do.
+			before: func(ctx context.Context, r *run) { _, _ = r.answering(ctx, drainPatience) }},
+	}
+}

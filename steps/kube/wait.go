@@ -1,0 +1,161 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// view is a Deployment with all that belongs to it, read at about one moment.
+type view struct {
+	d       *appsv1.Deployment
+	sets    []*appsv1.ReplicaSet
+	pods    []*corev1.Pod
+	current *appsv1.ReplicaSet // of the present template; nil: not made yet
+}
+
+func (c *Cluster) view(ctx context.Context, r ref) (view, error) {
+	var v view
+	var err error
+	if v.d, err = c.deployment(ctx, r); err != nil {
+		return v, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { v.sets, err = c.replicaSets(ctx, v.d); return err })
+	g.Go(func() (err error) { v.pods, err = c.pods(ctx, v.d); return err })
+	if err := g.Wait(); err != nil {
+		return v, err
+	}
+	v.current = currentSet(v.d, v.sets)
+	return v, nil
+}
+
+// await reads the Deployment again whenever it or a pod of it changes, until
+// enough says so or fails. It tells out what it waits for, once a change. A
+// server that is away is waited for as long as a rollback would.
+func (c *Cluster) await(ctx context.Context, r ref, out io.Writer, enough func(view) (bool, string, error)) (string, error) {
+	v, err := c.view(ctx, r)
+	if err == nil {
+		if ok, text, err := enough(v); ok || err != nil {
+			return text, err
+		}
+	} else if !transient(err) {
+		return "", problem(err, "cannot read "+r.String())
+	}
+	selector := ""
+	if v.d != nil {
+		selector = metav1.FormatLabelSelector(v.d.Spec.Selector)
+	}
+	wake, stop := c.changes(ctx, r, selector)
+	defer stop()
+	said, lost := "", time.Time{}
+	for {
+		v, err := c.view(ctx, r)
+		switch {
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case err != nil && !transient(err):
+			return "", problem(err, "cannot read "+r.String())
+		case err != nil:
+			if lost.IsZero() {
+				lost = time.Now()
+			}
+			if time.Since(lost) > backwardPatience {
+				return "", problem(err, "cannot read "+r.String())
+			}
+		default:
+			lost = time.Time{}
+			ok, text, err := enough(v)
+			if ok || err != nil {
+				return text, err
+			}
+			if text != said {
+				said = text
+				fmt.Fprintf(out, "%s: %s\n", r, text)
+			}
+		}
+		if err := pauseUntil(ctx, wake); err != nil {
+			return "", err
+		}
+	}
+}
+
+// pauseUntil waits for a change, at least 20 ms and at most half a second, so that
+// a storm of events costs little and a broken watch delays little.
+func pauseUntil(ctx context.Context, wake <-chan struct{}) error {
+	if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		return err
+	}
+	t := time.NewTimer(480 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wake:
+	case <-t.C:
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// changes signals when the Deployment or one of its pods changes. Signals that
+// nobody took yet are one. stop ends the watching and waits for it.
+func (c *Cluster) changes(ctx context.Context, r ref, selector string) (wake <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ch := make(chan struct{}, 1)
+	var wg sync.WaitGroup
+	follow := func(gvr schema.GroupVersionResource, opts metav1.ListOptions) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				c.follow(ctx, gvr, r.Namespace, opts, ch)
+				_ = sleep(ctx, 200*time.Millisecond) // a server without watch is polled instead
+			}
+		})
+	}
+	follow(r.Resource, metav1.ListOptions{FieldSelector: "metadata.name=" + r.Name})
+	if selector != "" {
+		follow(pods, metav1.ListOptions{LabelSelector: selector})
+	}
+	return ch, func() { cancel(); wg.Wait() }
+}
+
+// follow turns one watch into signals until it ends.
+func (c *Cluster) follow(ctx context.Context, gvr schema.GroupVersionResource, ns string, opts metav1.ListOptions, ch chan<- struct{}) {
+	w, err := c.client.Resource(gvr).Namespace(ns).Watch(ctx, opts)
+	if err != nil {
+		return
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-w.ResultChan():
+			if !ok {
+				return
+			}
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+	}
+}

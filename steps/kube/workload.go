@@ -1,0 +1,284 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"mayday/state"
+	"mayday/state/runbook"
+	"mayday/steps"
+)
+
+// workload is what a plan remembers of a Deployment. The pod template is not in
+// it: it may hold secrets, and the named ReplicaSet keeps it.
+type workload struct {
+	Deployment string `json:"deployment"`
+	Container  string `json:"container"`
+	Image      string `json:"image"`              // of the container in the revision a rollback restores
+	Live       string `json:"live"`               // of the container in the Deployment, before
+	Next       string `json:"next"`               // of the container, with the new version
+	Replicas   int32  `json:"replicas"`           // before
+	Ready      int32  `json:"ready"`              // pods of the target revision, before
+	Set        string `json:"set,omitempty"`      // the ReplicaSet a rollback restores
+	SetUID     string `json:"set_uid,omitempty"`  //
+	Revision   int    `json:"revision,omitempty"` // its number, for kubectl rollout undo
+	Autoscaler string `json:"autoscaler,omitempty"`
+}
+
+// version is what ran before.
+func (w workload) version() string { return tagOf(w.Image) }
+
+// planned is a workload as read for a plan.
+type planned struct {
+	workload
+	ref    ref
+	live   *unstructured.Unstructured
+	d      *appsv1.Deployment
+	target *appsv1.ReplicaSet // nil where the Deployment has none worth returning to
+}
+
+// workloadFor reads a Deployment for a plan and refuses what cannot be rolled out.
+func (c *Cluster) workloadFor(ctx context.Context, name string, order steps.Order) (planned, error) {
+	env := order.Environment
+	p := planned{ref: deployment(namespace(env), name)}
+	var err error
+	if p.live, err = c.get(ctx, p.ref); err != nil {
+		return p, problem(err, "cannot read "+p.ref.String()+" in namespace "+p.ref.Namespace)
+	}
+	if p.d, err = typed[appsv1.Deployment](p.live); err != nil {
+		return p, err
+	}
+	if p.d.Spec.Paused {
+		return p, &state.Problem{What: p.ref.String() + " is paused", Why: "no change of it would roll out", Code: "paused",
+			Do: "Find out who paused it and why, then: " + p.ref.kubectl(c.Context, "rollout resume")}
+	}
+	at := containerIndex(p.d.Spec.Template.Spec.Containers, env.Container)
+	if at < 0 {
+		return p, &state.Problem{What: p.ref.String() + " has no container " + env.Container, Code: "container",
+			Why: "it has " + containerNames(p.d.Spec.Template.Spec.Containers), Do: "Set container: of the environment in mayday.yaml."}
+	}
+	sets, err := c.replicaSets(ctx, p.d)
+	if err != nil {
+		return p, problem(err, "cannot list the ReplicaSets of "+p.ref.String())
+	}
+	ct := p.d.Spec.Template.Spec.Containers[at]
+	p.workload = workload{Deployment: name, Container: ct.Name, Image: ct.Image, Live: ct.Image,
+		Replicas: replicasOf(p.d.Spec.Replicas)}
+	if p.target = worthReturningTo(p.d, sets); p.target != nil {
+		p.Set, p.SetUID, p.Revision = p.target.Name, string(p.target.UID), revisionOf(p.target)
+		p.Ready = p.target.Status.ReadyReplicas
+		if i := containerIndex(p.target.Spec.Template.Spec.Containers, ct.Name); i >= 0 {
+			p.Image = p.target.Spec.Template.Spec.Containers[i].Image
+		}
+	}
+	p.Next = nextImage(env, ct.Image, order.Version)
+	p.Autoscaler, err = c.autoscalerOf(ctx, p.ref)
+	return p, err
+}
+
+func namespace(env runbook.Environment) string {
+	if env.Namespace == "" {
+		return "default"
+	}
+	return env.Namespace
+}
+
+// nextImage names the image of a version.
+func nextImage(env runbook.Environment, live, version string) string {
+	if env.Image == "" {
+		return withTag(live, version)
+	}
+	return strings.ReplaceAll(env.Image, "{version}", version)
+}
+
+// worthReturningTo picks the revision a rollback restores: the newest one that has
+// pods ready or, where none has (production is down), the present one if it once
+// was complete. A revision that never got healthy is never picked while another is.
+func worthReturningTo(d *appsv1.Deployment, sets []*appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	now := currentSet(d, sets)
+	if now != nil && now.Status.ReadyReplicas > 0 {
+		return now
+	}
+	var best *appsv1.ReplicaSet
+	for _, rs := range sets {
+		if rs.Status.ReadyReplicas > 0 && (best == nil || revisionOf(rs) > revisionOf(best)) {
+			best = rs
+		}
+	}
+	if best != nil {
+		return best
+	}
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentProgressing && c.Reason == "NewReplicaSetAvailable" {
+			return now
+		}
+	}
+	for _, rs := range sets { // the one before a rollout that never completed
+		if rs != now && (best == nil || revisionOf(rs) > revisionOf(best)) {
+			best = rs
+		}
+	}
+	if best == nil {
+		best = now
+	}
+	return best
+}
+
+// autoscalerOf names the HorizontalPodAutoscaler that owns the replicas, "" where
+// there is none or the server does not say.
+func (c *Cluster) autoscalerOf(ctx context.Context, r ref) (string, error) {
+	items, err := c.list(ctx, autoscalers, r.Namespace, "")
+	if err != nil {
+		if unsupported(err) || denied(err) {
+			return "", nil
+		}
+		return "", problem(err, "cannot list autoscalers")
+	}
+	for _, u := range items {
+		kind, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "kind")
+		name, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "name")
+		if kind == r.Kind && name == r.Name {
+			return u.GetName(), nil
+		}
+	}
+	return "", nil
+}
+
+// containerIndex finds a container; "" means the first.
+func containerIndex(list []corev1.Container, name string) int {
+	for i := range list {
+		if name == "" || list[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func containerNames(list []corev1.Container) string {
+	s := ""
+	for i := range list {
+		if i > 0 {
+			s += ", "
+		}
+		s += list[i].Name
+	}
+	return s
+}
+
+// imageOps sets the image of the workload's container. In forward work the live
+// image must be one of from: anything else is somebody else's change.
+func (w workload) imageOps(live *unstructured.Unstructured, want string, from ...string) ([]patchOp, error) {
+	d, err := typed[appsv1.Deployment](live)
+	if err != nil {
+		return nil, err
+	}
+	i := containerIndex(d.Spec.Template.Spec.Containers, w.Container)
+	if i < 0 {
+		return nil, &state.Problem{What: "Deployment " + w.Deployment + " has lost its container " + w.Container, Code: "drift",
+			Why: "somebody changed the pod template during the rollout", Do: "Find out who, then roll back or plan again."}
+	}
+	now := d.Spec.Template.Spec.Containers[i].Image
+	if now == want {
+		return nil, nil
+	}
+	if !known(now, from) {
+		return nil, &state.Problem{What: "Deployment " + w.Deployment + " runs another image than planned", Code: "drift",
+			Why: "it is " + state.Clean(now) + "; somebody else changed it during the rollout", Do: "Find out who, then roll back or plan again."}
+	}
+	at := "/spec/template/spec/containers/" + strconv.Itoa(i)
+	return []patchOp{test(at+"/name", w.Container), test(at+"/image", now), replace(at+"/image", want)}, nil
+}
+
+// known reports whether s is in list; an empty list knows everything.
+func known(s string, list []string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return len(list) == 0
+}
+
+// replicaOps sets the number of pods, unless an autoscaler owns it. With wake a
+// Deployment asleep at 0 is started even then: the autoscaler ignores it at 0.
+func (w workload) replicaOps(live *unstructured.Unstructured, want int32, wake bool) []patchOp {
+	now, found, _ := unstructured.NestedInt64(live.Object, "spec", "replicas")
+	if !found {
+		now = 1
+	}
+	if now == int64(want) || w.Autoscaler != "" && (!wake || now > 0) {
+		return nil
+	}
+	var old any
+	if found {
+		old = now
+	}
+	return set("/spec/replicas", old, want)
+}
+
+// template reads the pod template of the revision a rollback restores, as the
+// Deployment had it.
+func (c *Cluster) template(ctx context.Context, ns string, w workload) (map[string]any, error) {
+	gone := &state.Problem{What: "revision " + w.Set + " (" + w.version() + ") is gone", Code: "no-target",
+		Why: "its ReplicaSet no longer exists", Do: "Set the image by hand: " +
+			fmt.Sprintf("kubectl -n %s set image deployment/%s %s=%s", ns, w.Deployment, w.Container, w.Image)}
+	if w.Set == "" {
+		gone.What, gone.Why = "Deployment "+w.Deployment+" has no revision to return to", "it owned no ReplicaSet when the plan was made"
+		return nil, gone
+	}
+	u, err := c.get(ctx, ref{Resource: replicaSets, Kind: "ReplicaSet", Namespace: ns, Name: w.Set})
+	switch {
+	case absent(err):
+		return nil, gone
+	case err != nil:
+		return nil, err
+	case string(u.GetUID()) != w.SetUID:
+		gone.Why = "another ReplicaSet has its name now"
+		return nil, gone
+	}
+	return templateOf(u), nil
+}
+
+// templateOf gives a ReplicaSet's template without the label the controller added.
+func templateOf(u *unstructured.Unstructured) map[string]any {
+	t, _, _ := unstructured.NestedMap(u.Object, "spec", "template")
+	unstructured.RemoveNestedField(t, "metadata", "labels", appsv1.DefaultDeploymentUniqueLabelKey)
+	unstructured.RemoveNestedField(t, "metadata", "creationTimestamp")
+	return t
+}
+
+// templateOps puts a template back, testing the image that is replaced.
+func (w workload) templateOps(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error) {
+	d, err := typed[appsv1.Deployment](live)
+	if err != nil {
+		return nil, err
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": template}}}
+	want, err := typed[appsv1.Deployment](u)
+	if err != nil {
+		return nil, err
+	}
+	if sameTemplate(d.Spec.Template, want.Spec.Template) {
+		return nil, nil
+	}
+	var ops []patchOp
+	if i := containerIndex(d.Spec.Template.Spec.Containers, w.Container); i >= 0 {
+		at := "/spec/template/spec/containers/" + strconv.Itoa(i) + "/image"
+		ops = append(ops, test(at, d.Spec.Template.Spec.Containers[i].Image))
+	}
+	return append(ops, replace("/spec/template", template)), nil
+}
+
+// undo is the command a person types to return to the workload's revision.
+func (w workload) undo(c *Cluster, r ref) string {
+	if w.Revision == 0 {
+		return r.kubectl(c.Context, "set image") + " " + w.Container + "=" + quote(w.Image)
+	}
+	return r.kubectl(c.Context, "rollout undo") + " --to-revision=" + strconv.Itoa(w.Revision)
+}
