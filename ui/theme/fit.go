@@ -95,12 +95,23 @@ func Safe(s string) string {
 	if simple(s) {
 		return s
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || r >= 0x1f3fb && r <= 0x1f3ff {
-			return -1
-		}
-		return r
-	}, state.Clean(s))
+	return strings.Map(agreed, state.Clean(s))
+}
+
+// Verbatim is Safe for lines whose spaces matter: output of commands, diffs.
+func Verbatim(s string) string {
+	if simple(s) {
+		return s
+	}
+	return strings.Map(agreed, strings.ReplaceAll(state.CleanLines(s), "\n", " "))
+}
+
+// agreed drops the characters of no agreed width.
+func agreed(r rune) rune {
+	if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || r >= 0x1f3fb && r <= 0x1f3ff {
+		return -1
+	}
+	return r
 }
 
 // simple reports whether every byte is one printable cell.
@@ -118,5 +129,9 @@ func Wrap(s string, w int) []string {
 	if w <= 0 {
 		return nil
 	}
-	return strings.Split(ansi.Wrap(s, w, ""), "\n")
+	out := strings.Split(ansi.Wrap(s, w, ""), "\n")
+	for i := range out {
+		out[i] = Cut(out[i], w) // a wide character does not fit into one cell
+	}
+	return out
 }
