@@ -20,9 +20,10 @@ const (
 	slowAfter = 500 * time.Millisecond
 	// flushEvery is the least time between two batches.
 	flushEvery = 50 * time.Millisecond
-	// grain is how finely the scheduler wakes: questions due within one grain are
-	// asked together.
-	grain = 5 * time.Millisecond
+	// The scheduler wakes for whole grains of time, a hundredth of the shortest
+	// interval between these two: questions due within one grain are asked together,
+	// which is what makes many probes cheap.
+	fine, coarse = 5 * time.Millisecond, 50 * time.Millisecond
 	// leastEvery is the shortest real interval of a probe, whatever the clock's speed.
 	leastEvery = 20 * time.Millisecond
 	// firstWithin is the real time in which every new probe is asked first.

@@ -60,13 +60,15 @@ type scheduler struct {
 	quick   int     // questions in flight
 	slow    int
 
+	grain time.Duration // how finely it wakes
+
 	batch   []state.Sample
 	flushed time.Time
 }
 
 func newScheduler(h *Hub, out chan<- []state.Sample) *scheduler {
 	return &scheduler{
-		h: h, out: out, tasks: map[string]*task{},
+		h: h, out: out, tasks: map[string]*task{}, grain: coarse,
 		// Room for every question in flight: an answer never blocks its goroutine,
 		// also when the scheduler has ended.
 		answers: make(chan answer, quickAsks+slowAsks),
@@ -84,8 +86,7 @@ func (s *scheduler) run(ctx context.Context) {
 		var out chan<- []state.Sample
 		wait := time.Hour
 		if len(s.heap) > 0 {
-			wait = s.heap[0].wake.Sub(now)
-			wait = max((wait+grain-1)/grain*grain, 0)
+			wait = s.heap[0].wake.Add(s.grain - 1).Truncate(s.grain).Sub(now)
 		}
 		if len(s.batch) > 0 {
 			if left := flushEvery - now.Sub(s.flushed); left > 0 {
@@ -159,7 +160,9 @@ func (s *scheduler) set(probes []state.Probe, now time.Time) {
 	}
 	s.tasks = next
 	s.heap = s.heap[:0]
+	s.grain = coarse
 	for _, t := range next {
+		s.grain = max(min(s.grain, t.every/100), fine)
 		t.index = len(s.heap)
 		t.wake = t.next()
 		s.heap = append(s.heap, t)

@@ -1,0 +1,174 @@
+// Package prom asks a Prometheus server (or what speaks its HTTP API: Thanos,
+// Mimir, VictoriaMetrics) for the value of a query.
+package prom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/api"
+	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+
+	"mayday/probes"
+	"mayday/state"
+)
+
+// Kind is the kind of the probes this package asks.
+const Kind = "prometheus"
+
+// patience is the time-out where the caller's context has none.
+const patience = 10 * time.Second
+
+// Options say where the server is and how it is reached.
+type Options struct {
+	URL string // such as https://prometheus.example.org
+	// HTTP holds credentials, TLS and proxy as Prometheus' own tools take them; nil
+	// means none, with redirects followed and the proxy of the environment.
+	HTTP *config.HTTPClientConfig
+}
+
+// Asker asks one server. Safe for concurrent use.
+type Asker struct {
+	api    v1.API
+	client *http.Client
+	name   string // the URL without its password
+}
+
+var _ probes.Asker = (*Asker)(nil)
+
+// New makes an Asker; it does not connect. A URL or HTTP configuration that cannot
+// work is a *state.Problem.
+func New(opt Options) (*Asker, error) {
+	u, err := url.Parse(opt.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, &state.Problem{
+			What: "prometheus.url is not a web address", Why: state.Clean(opt.URL),
+			Do: "Write it as https://prometheus.example.org", Code: "prometheus-url",
+		}
+	}
+	cfg := config.DefaultHTTPClientConfig
+	cfg.ProxyFromEnvironment = true
+	if opt.HTTP != nil {
+		cfg = *opt.HTTP
+	}
+	client, err := config.NewClientFromConfig(cfg, "mayday", config.WithUserAgent("mayday"))
+	if err != nil {
+		return nil, &state.Problem{What: "the HTTP settings for Prometheus do not work", Why: state.Clean(err.Error())}
+	}
+	client.Transport = &guard{client.Transport}
+	c, err := api.NewClient(api.Config{Address: opt.URL, Client: client})
+	if err != nil {
+		return nil, fmt.Errorf("prometheus: %w", err)
+	}
+	return &Asker{api: v1.NewAPI(c), client: client, name: u.Redacted()}, nil
+}
+
+// Close drops idle connections. Questions in flight go on.
+func (a *Asker) Close() { a.client.CloseIdleConnections() }
+
+// Ask evaluates p.Query at the incident time at.
+func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Reading, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	var opts []v1.Option
+	if end, ok := ctx.Deadline(); ok {
+		// The server stops too, so that a slow query does not pile up on it.
+		opts = append(opts, v1.WithTimeout(max(time.Until(end), time.Millisecond)))
+	}
+	v, warnings, err := a.api.Query(ctx, p.Query, at, opts...)
+	if err != nil {
+		if ctx.Err() != nil {
+			return probes.Reading{}, fmt.Errorf("prometheus at %s: %w", a.name, ctx.Err())
+		}
+		return probes.Reading{}, a.explain(err)
+	}
+	r, err := reading(v)
+	if err != nil {
+		return r, err
+	}
+	if len(warnings) > 0 {
+		// The answer may be partial: not a reason to stop, nor to go on unseen.
+		r.Verdict, r.Text = state.Warn, "Prometheus warns: "+strings.Join(warnings, "; ")
+	}
+	return r, nil
+}
+
+func reading(v model.Value) (probes.Reading, error) {
+	switch v := v.(type) {
+	case *model.Scalar:
+		return probes.Reading{Value: float64(v.Value)}, nil
+	case model.Vector:
+		all := make([]probes.Series, len(v))
+		for i, s := range v {
+			all[i] = probes.Series{Labels: s.Metric.String(), Value: float64(s.Value)}
+			if s.Histogram != nil {
+				return probes.Reading{}, &state.Problem{
+					What: "the query gives a histogram, not a number",
+					Do:   "Wrap it, such as in histogram_quantile(0.95, …)",
+				}
+			}
+		}
+		return probes.One(all)
+	case nil:
+		return probes.Reading{NoData: true}, nil
+	}
+	return probes.Reading{}, &state.Problem{
+		What: fmt.Sprintf("the query gives a %s, not a number", v.Type()),
+		Do:   "Aggregate it, such as with sum(rate(…[1m]))",
+	}
+}
+
+// explain says what a failed question means to the person who reads it.
+func (a *Asker) explain(err error) error {
+	var page *pageError
+	var apiErr *v1.Error
+	var large *largeError
+	switch {
+	case errors.As(err, &page):
+		return &state.Problem{
+			What: fmt.Sprintf("asked Prometheus at %s, got a web page (HTML, status %d)", a.name, page.status),
+			Why:  "likely a login page or a proxy in between" + page.title(),
+			Do:   "Open the URL in a browser, then correct prometheus.url or its credentials", Code: "prometheus-html",
+		}
+	case errors.As(err, &large):
+		return &state.Problem{
+			What: fmt.Sprintf("the answer of Prometheus at %s is larger than %d MiB", a.name, maxBody>>20),
+			Do:   "Aggregate in the query, such as sum(…)", Code: "prometheus-large",
+		}
+	case errors.As(err, &apiErr) && apiErr.Type == v1.ErrBadData:
+		return &state.Problem{What: "Prometheus refuses the query", Why: state.Clean(apiErr.Msg), Do: "Correct the probe's query", Code: "prometheus-query"}
+	case errors.As(err, &apiErr) && apiErr.Type != v1.ErrBadResponse:
+		why := apiErr.Msg
+		if d := detail(apiErr.Detail); d != "" {
+			why += ": " + d
+		}
+		return &state.Problem{What: "Prometheus at " + a.name + " answered with an error", Why: state.Clean(why), Code: "prometheus-error"}
+	}
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return &state.Problem{
+			What: "Prometheus at " + a.name + " cannot be reached", Why: state.Clean(ue.Err.Error()),
+			Do: "Check prometheus.url, the network and the VPN", Code: "prometheus-unreachable",
+		}
+	}
+	return &state.Problem{
+		What: "what answers at " + a.name + " is not Prometheus", Why: state.Clean(err.Error()),
+		Do: "Check prometheus.url", Code: "prometheus-garbage",
+	}
+}
+
+// detail is the beginning of an error's body.
+func detail(s string) string {
+	s = state.Clean(s)
+	return string([]rune(s)[:min(len([]rune(s)), 120)])
+}

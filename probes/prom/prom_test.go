@@ -1,0 +1,178 @@
+package prom
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/config"
+
+	"mayday/probes/probetest"
+	"mayday/state"
+)
+
+// vector is a server's answer with these series.
+func vector(series ...string) string {
+	return `{"status":"success","data":{"resultType":"vector","result":[` + strings.Join(series, ",") + `]}}`
+}
+
+func one(labels, v string) string {
+	return fmt.Sprintf(`{"metric":{%s},"value":[1700000000,%q]}`, labels, v)
+}
+
+func answer(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, body)
+	}
+}
+
+func ask(t *testing.T, h http.Handler) *Asker {
+	t.Helper()
+	a, err := New(Options{URL: probetest.Serve(t, h)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	return a
+}
+
+var query = state.Probe{Name: "error rate", Kind: Kind, Query: "errors"}
+
+const login = "<!DOCTYPE html><html><head><title>Sign in \x1b[31mnow</title></head></html>"
+
+func handler(w probetest.World) http.HandlerFunc {
+	switch w {
+	case probetest.Well, probetest.Refuses:
+		return answer(vector(one(``, "0.25")))
+	case probetest.Hangs:
+		return func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	case probetest.Drips:
+		return func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				fmt.Fprint(w, " ")
+				w.(http.Flusher).Flush()
+				time.Sleep(time.Millisecond)
+			}
+		}
+	case probetest.Fails:
+		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such luck", 503) }
+	case probetest.Escapes:
+		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\x1b[31mred\x1b]0;t\x07\r\nx", 500) }
+	case probetest.Page:
+		return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, login) }
+	case probetest.Garbage:
+		return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0, 1, 2, 3, 0x1b}) }
+	case probetest.Empty:
+		return answer(vector())
+	case probetest.NotANum:
+		return answer(vector(one(``, "NaN")))
+	case probetest.Two:
+		return answer(vector(one(`"v":"first"`, "1"), one(`"v":"second"`, "2")))
+	}
+	return nil
+}
+
+func TestConformance(t *testing.T) {
+	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
+		if w == probetest.Refuses {
+			a, err := New(Options{URL: probetest.Nobody(t)})
+			return probetest.Subject{Asker: a, Probe: query}, err == nil
+		}
+		a := ask(t, handler(w))
+		return probetest.Subject{Asker: a, Probe: query}, true
+	})
+}
+
+func TestAsksAtTheIncidentTime(t *testing.T) {
+	at := time.Date(2026, 11, 22, 3, 14, 15, 500e6, time.UTC)
+	a := ask(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got, _ := strconv.ParseFloat(r.FormValue("time"), 64)
+		if want := float64(at.UnixMilli()) / 1000; got != want || r.FormValue("query") != "errors" || r.FormValue("timeout") == "" {
+			t.Errorf("asked %v", r.Form)
+		}
+		answer(`{"status":"success","data":{"resultType":"scalar","result":[1,"42"]},"warnings":["partial\u001b[2J"]}`)(w, r)
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := a.Ask(ctx, query, at)
+	if err != nil || r.Value != 42 || r.Verdict != state.Warn || !strings.Contains(r.Text, "partial") {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		h    http.HandlerFunc
+		code string
+		want string
+	}{
+		"page": {handler(probetest.Page), "prometheus-html", `titled "Sign in now"`},
+		"query": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(400)
+			fmt.Fprint(w, `{"status":"error","errorType":"bad_data","error":"parse error: unexpected end"}`)
+		}, "prometheus-query", "unexpected end"},
+		"error":  {handler(probetest.Fails), "prometheus-error", "no such luck"},
+		"series": {handler(probetest.Two), "many-series", `{v="first"} and {v="second"}`},
+		"large": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			for range 2 * maxBody / 1024 {
+				if _, err := w.Write(make([]byte, 1024)); err != nil {
+					return
+				}
+			}
+		}, "prometheus-large", "larger than 4 MiB"},
+		"garbage": {handler(probetest.Garbage), "prometheus-garbage", "is not Prometheus"},
+		"matrix":  {answer(`{"status":"success","data":{"resultType":"matrix","result":[]}}`), "", "not a number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := ask(t, c.h)
+			_, err := a.Ask(t.Context(), query, time.Now())
+			if err == nil || !strings.Contains(err.Error(), c.want) || c.code != "" && !state.HasCode(err, c.code) {
+				t.Fatalf("%v", err)
+			}
+		})
+	}
+}
+
+func TestSecretsStayOut(t *testing.T) {
+	a, err := New(Options{URL: strings.Replace(probetest.Nobody(t), "//", "//bob:hunter2@", 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = a.Ask(t.Context(), query, time.Now()); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Fatal(err)
+	}
+}
+
+func TestHTTPConfigIsUsed(t *testing.T) {
+	cfg := config.DefaultHTTPClientConfig
+	cfg.Authorization = &config.Authorization{Type: "Bearer", Credentials: "token"}
+	url := probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer token" {
+			http.Error(w, "who?", 401)
+			return
+		}
+		handler(probetest.Well)(w, r)
+	}))
+	a, err := New(Options{URL: url, HTTP: &cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if r, err := a.Ask(t.Context(), query, time.Now()); err != nil || r.Value != 0.25 {
+		t.Fatal(r, err)
+	}
+}
+
+func TestBadURL(t *testing.T) {
+	for _, u := range []string{"", "prometheus:9090", "ftp://x", "http://", "http://a b"} {
+		if _, err := New(Options{URL: u}); !state.HasCode(err, "prometheus-url") {
+			t.Errorf("%q: %v", u, err)
+		}
+	}
+}
