@@ -3,6 +3,7 @@ package theme
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -124,14 +125,33 @@ func simple(s string) bool {
 	return true
 }
 
-// Wrap breaks plain text into lines of at most w cells, at spaces where it can.
+// Wrap breaks plain text into lines of at most w cells, at spaces where it can and
+// nowhere else: a command must not be broken inside a flag. Text that fits stays
+// one line; w below 1 gives none.
 func Wrap(s string, w int) []string {
 	if w <= 0 {
 		return nil
 	}
-	out := strings.Split(ansi.Wrap(s, w, ""), "\n")
-	for i := range out {
-		out[i] = Cut(out[i], w) // a wide character does not fit into one cell
+	var out []string
+	for {
+		// A cell rarely takes more than 16 bytes: the rest need not be looked at.
+		part := s[:min(len(s), 16*w)]
+		for len(part) < len(s) && len(part) > 0 && !utf8.RuneStart(s[len(part)]) {
+			part = part[:len(part)-1]
+		}
+		if len(part) == len(s) && Width(s) <= w {
+			return append(out, s)
+		}
+		n := len(ansi.Truncate(part, w, ""))
+		if n == 0 { // a wide character in a single cell
+			_, n = utf8.DecodeRuneInString(s)
+			out, s = append(out, Ellipsis), s[n:]
+			continue
+		}
+		if i := strings.LastIndexByte(s[:n], ' '); n < len(s) && s[n] != ' ' && strings.TrimSpace(s[:max(i, 0)]) != "" {
+			n = i
+		}
+		out = append(out, strings.TrimRight(s[:n], " "))
+		s = strings.TrimLeft(s[n:], " ")
 	}
-	return out
 }

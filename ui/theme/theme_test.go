@@ -88,6 +88,36 @@ func TestRows(t *testing.T) {
 	}
 }
 
+func TestWrap(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		w    int
+		want string
+	}{
+		{"fits", 10, "fits"},
+		{"", 10, ""},
+		{"kubectl scale app --replicas=0", 22, "kubectl scale app|--replicas=0"},
+		{"abcdefgh", 3, "abc|def|gh"},
+		{"    indented text", 12, "    indented|text"},
+		{"日本語", 4, "日本|語"},
+		{"日x", 1, "…|x"},
+		{strings.Repeat("é", 100), 99, strings.Repeat("é", 99) + "|é"},
+	} {
+		if got := strings.Join(Wrap(c.in, c.w), "|"); got != c.want {
+			t.Errorf("%q in %d: got %q, want %q", c.in, c.w, got, c.want)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 3))
+	for range 3000 {
+		s, w := Safe(scrap(r)+scrap(r)+scrap(r)), 1+r.IntN(30)
+		for _, l := range Wrap(s, w) {
+			if ansi.StringWidth(l) > w {
+				t.Fatalf("%q in %d: %q", s, w, l)
+			}
+		}
+	}
+}
+
 func TestTimes(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{Clock(11*time.Minute + 18*time.Second), "11:18"},
