@@ -95,7 +95,7 @@ func (p *Pane) stepSays(in *state.Incident, st *state.Step, status state.ItemSta
 		}
 		return p.t.Past.Render(theme.Clock(to.Sub(from))), true
 	case state.ItemRunning:
-		return style.Render(word + " " + theme.Clock(max(now.Sub(from), 0))), true
+		return style.Render(strings.TrimSpace(word + " " + since(from, now))), true
 	case state.ItemOpen:
 		if !st.Touched() {
 			return "", false
@@ -156,7 +156,7 @@ func (p *Pane) item(s *state.Scene, it *state.Item, now time.Time) row {
 	case state.ItemOverridden:
 		r.right, r.rightWins = p.t.BadStrong.Render(word+" by "+theme.Safe(it.By)), true
 	case state.ItemRunning:
-		r.right, r.rightWins = p.t.Running.Render(word+" "+theme.Clock(max(now.Sub(it.Started), 0))), true
+		r.right, r.rightWins = p.t.Running.Render(strings.TrimSpace(word+" "+since(it.Started, now))), true
 		if end, ok := in.MonitoringEnds(); ok && it.ID == state.ItemMonitor {
 			r.right = p.t.Running.Render(theme.Clock(max(end.Sub(now), 0)) + " left")
 		}
@@ -236,4 +236,12 @@ func names(stages []state.StageState) string {
 		out = append(out, s.Name)
 	}
 	return strings.Join(out, "; ")
+}
+
+// since writes how long something has run; nothing where its start is not known.
+func since(from, now time.Time) string {
+	if from.IsZero() {
+		return ""
+	}
+	return theme.Clock(max(now.Sub(from), 0))
 }

@@ -365,3 +365,6 @@ func (d *Dialog) focusOn(i int) {
 func (d *Dialog) scrollBy(n int) {
 	d.scroll = max(min(d.scroll+n, len(d.spec.Body)-d.page), 0)
 }
+
+// Guarded reports whether keys are still ignored because the dialog came up by itself.
+func (d *Dialog) Guarded(now time.Time) bool { return now.Before(d.spec.NotBefore) }

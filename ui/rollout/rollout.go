@@ -56,7 +56,7 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 	case takenBack(s.Incident):
 		title, right, body = p.rollback(s.Incident, now, iw)
 	case r == nil:
-		title, right, body = p.t.Head("Rollout", "none yet"), "", p.before(s.Incident, iw)
+		title, right, body = p.t.Head("Rollout", "none yet, it needs first:"), "", p.before(s.Incident, iw)
 	default:
 		title, right = p.title(s.Incident, r)
 		body = p.rollout(s, r, now, iw, ih)
@@ -190,7 +190,7 @@ func (p *Pane) before(in *state.Incident, w int) []string {
 		_, word, _ := p.t.Status(st.Status())
 		return line(st.Status().Settled(), theme.Safe(st.Title), word)
 	}
-	return []string{p.t.Past.Render("a rollout needs, in this order:"),
+	return []string{
 		fact("a branch from what runs in production", "branch"), fact("an approval", "approved.by"), fact("a version", "version"), step(8), step(9)}
 }
 

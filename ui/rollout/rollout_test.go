@@ -122,7 +122,7 @@ func mess(s *uitest.Story, r *rand.Rand) {
 
 func TestSays(t *testing.T) {
 	for name, want := range map[string][]string{
-		"empty":           {"a rollout needs", "an approval", "not yet"},
+		"empty":           {"none yet, it needs first:", "an approval", "not yet"},
 		"planned":         {"nothing has happened yet: 5 stages", "next canary 10 %", "$ kubectl -n shop patch virtualservice"},
 		"canary":          {"10 ✓", "25 ▶ 12/30 s", "100 ○", "v1.2.3 stable 75 %", "v1.2.4 canary 25 % seen 24.7 %, 3/3 ready", "next canary 50 %", "+ weight: 50", "back to v1.2.3 READY, proven 3 min ago"},
 		"interrupted":     {"25 ‖ interrupted", "g reads the world again", "interrupted in canary 25 %"},

@@ -1,0 +1,201 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+
+	"mayday/state"
+	"mayday/ui/theme"
+)
+
+// footer is the line that says what comes next (or what just happened) and the
+// line of keys.
+func (m *Model) footer() []string {
+	first := m.hintLine(m.w)
+	switch {
+	case m.prompt != nil:
+		first = m.prompt.view(m.t, m.w)
+	case m.said.text != "":
+		first = m.saidLine(m.w)
+	case m.replay():
+		first = m.cursorLine(m.w)
+	}
+	return []string{first, m.keyLine(m.w)}
+}
+
+func (m *Model) saidLine(w int) string {
+	st := map[tone]theme.Style{toneInfo: m.t.Text, toneWarn: m.t.WarnStrong, toneBad: m.t.BadStrong}[m.said.tone]
+	mark := map[tone]string{toneInfo: " ", toneWarn: theme.Bang, toneBad: theme.Cross}[m.said.tone]
+	return theme.Fit(" "+st.Render(mark+" "+theme.Cut(m.said.text, max(w-4, 1))), w)
+}
+
+func (m *Model) hintLine(w int) string {
+	return theme.Fit(" "+m.t.RunningStrong.Render("next")+" "+m.t.Text.Render(theme.Cut(m.next(), max(w-7, 1))), w)
+}
+
+// next says in one sentence what the incident waits for and which key does it.
+func (m *Model) next() string {
+	in := m.scene.Incident
+	rb := &in.Rollback
+	it := m.list.Selected(m.scene)
+	switch {
+	case in.ID == "":
+		return "waiting for the keeper…"
+	case m.ended:
+		return "the session ended; q quits"
+	case m.armed():
+		return "the rollback counts down: enter runs it now, c stops it"
+	case rb.Status == state.RollbackRunning:
+		return "the rollback runs; nothing needs to be pressed"
+	case rb.Status == state.RollbackFailed && m.rollbackShown():
+		return "do the steps above by hand, in their order, and note (n) what you did; R tries again, e pages, enter closes this"
+	case rb.Status == state.RollbackFailed:
+		return "the rollback failed: f shows what to do by hand; R tries again"
+	case rb.Status == state.RollbackDone && m.rollbackShown():
+		return "rolled back: enter closes this; then t opens the next attempt, u tells the others"
+	case !in.Open():
+		return "the incident is " + string(in.Status) + "; q quits"
+	case len(in.Closed) >= in.Attempt && in.Attempt > 0 && m.list.Chosen() == "":
+		return fmt.Sprintf("attempt %d was rolled back: t opens the next attempt, u tells the others", in.Attempt)
+	case it == nil:
+		return "nothing is left to do; q quits"
+	}
+	return theme.Safe(m.itemHint(it))
+}
+
+func (m *Model) itemHint(it *state.Item) string {
+	in := m.scene.Incident
+	head := it.ID + " " + it.Title
+	if r := waits(in); r != nil && r.Item == it.ID {
+		word, _ := m.t.Rollout(r.Status)
+		why := strings.Join(r.Gate.Reasons, ", ")
+		if r.Status != state.RolloutAsking || why == "" {
+			why = "it stands at " + stageName(r)
+		}
+		return head + " is " + word + " (" + why + "): enter shows the cluster and goes on, R rolls back"
+	}
+	help := it.Help
+	if it.Ask != "" {
+		help = firstSentence(it.Ask)
+	}
+	if help != "" {
+		head += " (" + help + ")"
+	}
+	switch it.Status {
+	case state.ItemRunning:
+		if it.ID == state.ItemMonitor {
+			if end, ok := in.MonitoringEnds(); ok {
+				return head + ": watched for another " + theme.Clock(max(end.Sub(m.now), 0)) + "; R rolls back"
+			}
+		}
+		if r := in.Current(); r != nil && r.Item == it.ID {
+			return it.ID + " " + it.Title + " runs at " + stageName(r) + ": R takes it back, C stops it there, enter shows its output"
+		}
+		return head + " runs: enter shows its output, C cancels it"
+	case state.ItemFailed, state.ItemCancelled, state.ItemInterrupted:
+		why := ""
+		if it.Problem != nil {
+			why = ": " + it.Problem.Error()
+		}
+		return it.ID + " " + it.Title + " " + string(it.Status) + why + " enter tries again, X overrides it"
+	}
+	if it.Status.Settled() {
+		return head + " is " + string(it.Status) + ": enter shows what is known, esc goes to what is next"
+	}
+	if b := in.Blocker(it); b != nil {
+		return head + " waits for " + b.ID + " " + b.Title
+	}
+	return head + ": " + m.enterDoes(it)
+}
+
+func firstSentence(s string) string {
+	if i := strings.IndexAny(s, "?;"); i > 0 {
+		return s[:i+1]
+	}
+	return s
+}
+
+func stageName(r *state.Rollout) string {
+	if i := r.Stage(); i < len(r.Stages) {
+		return r.Stages[i].Name
+	}
+	return "its end"
+}
+
+// enterDoes says what enter does to an open item.
+func (m *Model) enterDoes(it *state.Item) string {
+	switch {
+	case it.Kind == state.SignOff:
+		return "enter shows the diff, somebody other than the author signs"
+	case it.Kind == state.Check && it.Ask != "":
+		return "enter asks for the answer"
+	case it.Kind == state.Check:
+		return "enter checks it"
+	case it.Changes:
+		return "enter shows the exact commands, then runs it"
+	case it.Auto:
+		return "runs by itself; enter runs it now"
+	}
+	return "enter runs it"
+}
+
+// enterWord is what the footer calls enter.
+func (m *Model) enterWord() string {
+	it := m.list.Selected(m.scene)
+	switch {
+	case m.tab == tabTimeline:
+		return "facts"
+	case m.tab != tabList:
+		return "zoom"
+	case it == nil, it.Status.Settled(), m.replay():
+		return "show"
+	case waits(m.scene.Incident) != nil && waits(m.scene.Incident).Item == it.ID:
+		return "go on"
+	case it.Status == state.ItemRunning:
+		return "log"
+	case it.Kind == state.SignOff:
+		return "sign"
+	case it.Kind == state.Check && it.Ask != "":
+		return "reply"
+	case it.Kind == state.Check:
+		return "check"
+	}
+	return "run"
+}
+
+// keyLine is made from the table: what has a short name, as far as it fits. Keys
+// that do nothing now are faint.
+func (m *Model) keyLine(w int) string {
+	line, used := " ", 1
+	help := lookup("?", m.context())
+	for i := range table {
+		b := &table[i]
+		if b.in&m.context() == 0 || b.short == "" || m.replay() && b.acts || b == help {
+			continue
+		}
+		word := b.short
+		if b.keys[0] == "enter" {
+			word = m.enterWord()
+		}
+		part, n := m.keyPart(b, word)
+		if used+n+8 > w {
+			continue
+		}
+		line += part + "  "
+		used += n + 2
+	}
+	part, _ := m.keyPart(help, help.short)
+	return theme.Fit(line+part, w)
+}
+
+func (m *Model) keyPart(b *binding, word string) (string, int) {
+	key := b.show
+	if key == "" {
+		key = b.keys[0]
+	}
+	st, text := m.t.Key, m.t.Past
+	if m.disabled(b) != "" {
+		st, text = m.t.Faint, m.t.Faint
+	}
+	return st.Render(key) + " " + text.Render(word), theme.Width(key) + 1 + theme.Width(word)
+}

@@ -1,0 +1,269 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mayday/state"
+	"mayday/ui/theme"
+)
+
+const wideAt = 100 // columns from which the header says things in full
+
+// header is the two lines that are always there, and a red one under them while
+// something is wrong that must not be overlooked.
+func (m *Model) header() []string {
+	second := m.clocks()
+	if bar := m.bar(); bar != "" {
+		second = bar
+	}
+	out := []string{m.title(), second}
+	if trouble := m.trouble(); trouble != "" {
+		out = append(out, m.t.BadStrong.Render(theme.Fit(" "+theme.Bang+" "+trouble, m.w)))
+	}
+	return out
+}
+
+// title says which incident this is, who is here and how long it lasts.
+func (m *Model) title() string {
+	in := m.scene.Incident
+	if in.ID == "" {
+		return theme.Fit(" "+m.t.BadgeQuiet.Render(" mayday ")+m.t.Past.Render(" connecting to the incident…"), m.w)
+	}
+	badge := m.t.Badge
+	if in.Severity >= 2 {
+		badge = m.t.BadgeQuiet
+	}
+	left := badge.Render(" "+in.Severity.String()+" ") + " "
+	if in.Drill != "" {
+		left += m.t.WarnStrong.Render("DRILL ")
+	}
+	left += m.t.Strong.Render(theme.Safe(in.Title))
+	var right []string
+	if m.w >= wideAt {
+		where := []string{in.ID, strings.TrimSpace(in.Environment + " " + in.Service), fmt.Sprintf("attempt %d", in.Attempt)}
+		if in.Status != "" {
+			where = append(where, string(in.Status))
+		}
+		left += m.t.Past.Render(" " + theme.Safe(strings.Join(where, " · ")))
+		for _, r := range []struct{ role, word string }{{state.Commander, "commander"}, {state.Driver, "driver"}} {
+			if who := in.Roles[r.role]; who != "" {
+				right = append(right, r.word+" "+theme.Safe(who))
+			}
+		}
+	}
+	right = append(right, here(in))
+	if !in.Ended.IsZero() {
+		right = append(right, string(in.Status))
+	}
+	return theme.Row(left, m.t.Past.Render(strings.Join(right, " · "))+" "+m.t.Strong.Render(theme.Elapsed(in.Elapsed(m.now)))+" ", m.w)
+}
+
+func here(in *state.Incident) string {
+	return fmt.Sprintf("%d here", len(in.Here))
+}
+
+// clocks is the line of countdowns and of the rollback plan.
+func (m *Model) clocks() string {
+	in := m.scene.Incident
+	if in.ID == "" {
+		return theme.Blank(m.w)
+	}
+	wide := m.w >= wideAt
+	left := " " + m.nextPage(in, wide) + m.nextUpdate(in, wide)
+	return theme.Row(left, m.readiness(in, wide)+" ", m.w)
+}
+
+func (m *Model) nextPage(in *state.Incident, wide bool) string {
+	word := "esc "
+	if wide {
+		word = "escalate "
+	}
+	next, ok := in.NextEscalation()
+	acked := m.acked(in, wide)
+	switch {
+	case !in.Open():
+		return m.t.Past.Render("the incident has ended   ")
+	case !in.Mitigated.IsZero():
+		return m.t.Good.Render("mitigated, nobody is paged") + acked + "   "
+	case !ok && len(in.Levels) == 0:
+		return m.t.Past.Render(word + "nobody   ")
+	case !ok:
+		return m.t.Past.Render(word+"all paged") + acked + "   "
+	}
+	role := short(next.Role, wide)
+	left := next.DueAt().Sub(m.now)
+	if left < 0 {
+		return m.t.Past.Render(word) + m.t.BadStrong.Render(role+" OVERDUE "+theme.Clock(-left)) + acked + "   "
+	}
+	st := m.t.Warn
+	if !wide {
+		return m.t.Past.Render(word) + st.Render(role+" "+theme.Clock(left)) + "  "
+	}
+	return m.t.Past.Render(word) + st.Render(role+" in "+theme.Clock(left)) + acked + "   "
+}
+
+// acked says who has it, or that nobody does.
+func (m *Model) acked(in *state.Incident, wide bool) string {
+	if un := unacked(in); len(un) > 0 {
+		l := un[len(un)-1]
+		if !wide {
+			return m.t.BadStrong.Render(" !" + short(l.Role, false))
+		}
+		return m.t.BadStrong.Render(" (" + l.Role + " paged " + theme.Clock(m.now.Sub(l.Paged)) + " ago, not acked)")
+	}
+	if !wide {
+		return ""
+	}
+	var last state.Level
+	for _, l := range in.Levels {
+		if l.Acked.After(last.Acked) {
+			last = l
+		}
+	}
+	if last.Acked.IsZero() {
+		return ""
+	}
+	return m.t.Past.Render(" (" + last.Role + " acked " + theme.Clock(m.now.Sub(last.Acked)) + " ago)")
+}
+
+func short(role string, wide bool) string {
+	if wide {
+		return role
+	}
+	return strings.NewReplacer("engineering", "eng.", "incident ", "", "senior engineer", "senior eng.").Replace(role)
+}
+
+func (m *Model) nextUpdate(in *state.Incident, wide bool) string {
+	word := "update "
+	if wide {
+		word = "update due "
+	}
+	due, ok := in.NextUpdate()
+	if !ok {
+		return ""
+	}
+	left := due.Sub(m.now)
+	if left < 0 {
+		return m.t.Past.Render("update ") + m.t.BadStrong.Render("OVERDUE "+theme.Clock(-left))
+	}
+	st := m.t.Text
+	if left < 5*time.Minute {
+		st = m.t.Warn
+	}
+	return m.t.Past.Render(word) + st.Render(theme.Clock(left))
+}
+
+// readiness is what R would do, and whether that was proven.
+func (m *Model) readiness(in *state.Incident, wide bool) string {
+	rb := &in.Rollback
+	key := m.t.RollbackKey.Render(" R ") + " "
+	to := "rollback to "
+	if !wide {
+		to = ""
+	}
+	switch {
+	case rb.Status == state.RollbackRunning:
+		return m.t.BadStrong.Render("ROLLING BACK to " + m.target())
+	case rb.Status == state.RollbackFailed:
+		return m.t.BadStrong.Render("ROLLBACK FAILED, f shows what to do")
+	case rb.Status == state.RollbackDone && !rb.ProvenAt.After(rb.Ended):
+		return m.t.GoodStrong.Render("rolled back to " + m.target())
+	case rb.Proof.Ready == "":
+		if wide {
+			why := rb.Proof.Why
+			if why == "" {
+				why = "step 9 makes and proves one"
+			}
+			return key + m.t.Past.Render("no rollback plan yet: "+theme.Safe(why))
+		}
+		return key + m.t.Past.Render("no plan yet")
+	}
+	word, st := m.t.Readiness(rb.Proof.Ready)
+	age := m.t.Past.Render(" " + theme.Age(m.now.Sub(rb.ProvenAt)))
+	if wide {
+		age = m.t.Past.Render(" proven " + theme.Span(m.now.Sub(rb.ProvenAt)) + " ago")
+		if rb.Proof.Ready != state.Ready && rb.Proof.Why != "" {
+			age = m.t.Past.Render(": " + theme.Safe(rb.Proof.Why))
+		}
+	}
+	return key + st.Render(to+theme.Safe(m.target())+" "+word) + age
+}
+
+// target is the version that R restores.
+func (m *Model) target() string {
+	in := m.scene.Incident
+	if r := in.Rollout(in.Rollback.Rollout); r != nil && r.Target != "" {
+		return r.Target
+	}
+	if r := in.Production(); r != nil && r.Target != "" {
+		return r.Target
+	}
+	if t := in.Rollback.Proof.Target; t != "" {
+		return t
+	}
+	return "the last release"
+}
+
+// bar is the red line of an armed rollback, "" while none is armed.
+func (m *Model) bar() string {
+	rb := &m.scene.Incident.Rollback
+	var left time.Duration
+	who := ""
+	switch {
+	case m.local != nil:
+		left = m.local.deadline.Sub(m.real)
+		who = "  (the keeper does not answer: from this process)"
+	case m.here != nil && !m.here.over():
+		return m.t.BarArmed.Render(center("ROLLING BACK to "+m.target()+" from this process: the keeper does not answer", m.w))
+	case rb.Status == state.RollbackArmed:
+		left = rb.Deadline.Sub(m.real)
+		if m.replay() {
+			left = rb.Deadline.Sub(rb.Armed) // real and incident time differ in a recording
+		}
+		if rb.By != "" && !m.rkey.here {
+			who = "  armed by " + theme.Safe(rb.By)
+		}
+	default:
+		return ""
+	}
+	stop := "c or esc stop"
+	if m.typing() && !m.rkey.here {
+		stop = "esc or ctrl+c stop"
+	}
+	head := fmt.Sprintf("ROLLING BACK to %s in %.1f s", m.target(), max(left, 0).Seconds())
+	text := head + "     enter now     " + stop + who
+	if theme.Width(text) > m.w {
+		text = fmt.Sprintf("ROLLBACK %.1f s  enter now  c/esc stop", max(left, 0).Seconds())
+	}
+	return m.t.BarArmed.Render(center(text, m.w))
+}
+
+func center(s string, w int) string {
+	return theme.Fit(theme.Blank((w-theme.Width(s))/2)+s, w)
+}
+
+// trouble is what must not be overlooked, in one line.
+func (m *Model) trouble() string {
+	var out []string
+	s := m.scene
+	if s.Lost != "" {
+		out = append(out, "keeper lost: "+s.Lost)
+	}
+	if s.Journal.Spooled > 0 || s.Journal.Err != "" {
+		text := fmt.Sprintf("%d events wait for the journal", s.Journal.Spooled)
+		if s.Journal.Err != "" {
+			text += ": " + s.Journal.Err
+		}
+		out = append(out, text)
+	}
+	if n := len(s.Incident.Warnings); n > 0 && s.Incident.Open() {
+		text := s.Incident.Warnings[n-1]
+		if n > 1 {
+			text += fmt.Sprintf(" (and %d more in the timeline)", n-1)
+		}
+		out = append(out, text)
+	}
+	return theme.Safe(strings.Join(out, " · "))
+}

@@ -1,0 +1,276 @@
+package ui
+
+import (
+	"context"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"mayday/state"
+	"mayday/ui/checklist"
+	"mayday/ui/dialog"
+	"mayday/ui/theme"
+)
+
+// Model is the cockpit. Update and View may be called directly, which is how it is
+// tested; all else goes through Run.
+type Model struct {
+	o     Options
+	t     *theme.Theme
+	ctx   context.Context
+	scene *state.Scene
+	w, h  int
+	real  time.Time // by the wall, as of the last message
+	now   time.Time // incident time as of the last tick or event
+
+	list  *checklist.Pane
+	panes panes
+	tab   tab  // the pane with the focus
+	zoom  bool // it has the whole body
+
+	modal  *modal
+	popups []string // roles whose page waits to pop up until the open dialog closes
+	prompt *prompt  // the line for a filter or a command
+
+	said     said
+	rkey     rkey
+	local    *localArm // armed here, because the keeper did not answer
+	here     *hereRun  // a rollback that this process runs itself
+	gone     time.Time // start of the rollback whose screen was closed
+	tickGen  int
+	fast     bool
+	gen      generations
+	cache    map[tab]cached
+	ended    bool
+	quitting bool
+	panicked string // a view that panicked: said once, then drawn without panes
+	remarked time.Time
+
+	film film
+}
+
+// generations count what can change a pane's picture.
+type generations struct{ events, samples, output, tick, keys uint64 }
+
+// modal is an open dialog with what to do when it is submitted.
+type modal struct {
+	*dialog.Dialog
+	submit func(values map[string]string) tea.Cmd
+	change func(values map[string]string) tea.Cmd // after every key; optional
+	quick  map[string]func() tea.Cmd              // keys that answer at once; optional
+}
+
+// New makes a model. Options are as for Run; Input and Output are not used.
+func New(o Options) *Model {
+	o.fill()
+	m := &Model{o: o, t: o.Theme, ctx: context.Background(), scene: state.NewScene(), w: o.Width, h: o.Height,
+		list: checklist.New(o.Theme), panes: newPanes(o.Theme), cache: map[tab]cached{}}
+	m.list.Select(o.FirstItem)
+	m.real = o.Now()
+	if o.Film != nil {
+		m.film.speed = 1
+		m.takeScene()
+	}
+	m.clock()
+	return m
+}
+
+// replay reports whether a recording is shown.
+func (m *Model) replay() bool { return m.o.Film != nil }
+
+// clock sets the incident time from the real one (or the film's cursor).
+func (m *Model) clock() {
+	if m.replay() {
+		m.now = m.o.Film.Now()
+		return
+	}
+	m.now = m.scene.Hello.Clock.At(m.real)
+}
+
+// Init starts the clock.
+func (m *Model) Init() tea.Cmd { return m.nextTick() }
+
+// Update routes a message to its handler.
+func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	m.real = m.o.Now()
+	var cmd tea.Cmd
+	switch msg := msg.(type) {
+	case tea.KeyPressMsg:
+		m.gen.keys++
+		cmd = m.handleKey(msg)
+	case tea.PasteMsg:
+		m.gen.keys++
+		cmd = m.handlePaste(msg.Content)
+	case tea.WindowSizeMsg:
+		m.w, m.h = msg.Width, msg.Height
+	case framesMsg:
+		cmd = m.handleFrames(msg)
+	case thinMsg:
+		m.handleThin(msg)
+	case endedMsg:
+		m.ended = true
+		m.say(toneBad, "the session ended; q quits")
+	case tickMsg:
+		cmd = m.handleTick(msg)
+	case playMsg:
+		cmd = m.handlePlay(msg)
+	case rWaitMsg:
+		cmd = m.handleRWait(msg)
+	case answerMsg:
+		cmd = m.handleAnswer(msg)
+	case armMsg:
+		cmd = m.handleArm(msg)
+	case fireMsg:
+		cmd = m.handleFire(msg)
+	case hereMsg:
+		m.handleHere(msg)
+	}
+	return m, tea.Batch(cmd, m.speedTick(), m.reportPanic())
+}
+
+// handleFrames folds events in, in order.
+func (m *Model) handleFrames(frames framesMsg) tea.Cmd {
+	m.gen.events++
+	for _, f := range frames {
+		if err := m.scene.Fold(f); err != nil {
+			m.say(toneBad, "this screen missed an event and may be wrong: "+err.Error())
+		}
+		if f.Event != nil {
+			m.notice(*f.Event)
+		}
+	}
+	m.clock()
+	return m.popup()
+}
+
+// notice reacts to what is new, not to history: a page that went out asks whether
+// somebody has it.
+func (m *Model) notice(e state.Event) {
+	if e.Seq <= m.scene.Hello.Head {
+		return
+	}
+	switch f := e.Fact.(type) {
+	case state.LevelPaged:
+		if !f.AtOnce && !f.ByHand {
+			m.popups = append(m.popups, f.Role)
+		}
+	case state.RollbackPrimed:
+		m.rkey.barSince = m.real
+	case state.RollbackDisarmed, state.RollbackStarted:
+		m.rkey.here, m.local = false, nil
+	case state.ItemFinished:
+		if f.Outcome == state.ItemFailed && f.Problem != nil {
+			m.say(toneBad, f.Problem.Error())
+		}
+	}
+}
+
+func (m *Model) handleThin(msg thinMsg) {
+	if msg.samples != nil {
+		m.gen.samples++
+		_ = m.scene.Fold(state.Frame{Samples: msg.samples}) // only events can be refused
+	}
+	for i := range msg.output {
+		m.gen.output++
+		_ = m.scene.Fold(state.Frame{Output: &msg.output[i]})
+	}
+}
+
+// handlePaste gives pasted text to the field with the focus, and to nothing else:
+// a paste must not press keys.
+func (m *Model) handlePaste(text string) tea.Cmd {
+	switch {
+	case m.prompt != nil:
+		m.prompt.paste(text)
+	case m.modal != nil && m.modal.Typing():
+		m.modal.Paste(text, m.real)
+	default:
+		m.say(toneWarn, "pasted text was ignored: there is no field to put it into")
+		if len(text) > 0 && containsR(text) {
+			m.say(toneWarn, "an R inside pasted text was ignored; press R (or ctrl+r) to roll back")
+			return m.remark("an R inside pasted text was ignored")
+		}
+	}
+	return nil
+}
+
+func containsR(s string) bool {
+	for _, r := range s {
+		if r == 'R' {
+			return true
+		}
+	}
+	return false
+}
+
+// tone of what the status line says.
+type tone int
+
+const (
+	toneInfo tone = iota
+	toneWarn
+	toneBad
+)
+
+// said is the status line: the last thing to tell, for a while.
+type said struct {
+	tone  tone
+	text  string
+	until time.Time
+}
+
+// say puts a sentence into the status line. Bad news stays longer.
+func (m *Model) say(k tone, text string) {
+	stay := 6 * time.Second
+	if k == toneBad {
+		stay = 20 * time.Second
+	}
+	m.said = said{k, theme.Safe(text), m.real.Add(stay)}
+}
+
+// tickMsg moves the clocks on.
+type tickMsg int
+
+// nextTick comes on the next full second, or ten times a second while a rollback
+// counts down or runs.
+func (m *Model) nextTick() tea.Cmd {
+	gen := m.tickGen
+	wait := time.Second - time.Duration(m.o.Now().Nanosecond())
+	if m.fast {
+		wait = 100 * time.Millisecond
+	}
+	return tea.Tick(wait, func(time.Time) tea.Msg { return tickMsg(gen) })
+}
+
+func (m *Model) handleTick(msg tickMsg) tea.Cmd {
+	if int(msg) != m.tickGen {
+		return nil // of a rhythm that was given up
+	}
+	m.gen.tick++
+	m.clock()
+	if m.said.text != "" && !m.real.Before(m.said.until) {
+		m.said = said{}
+	}
+	return tea.Batch(m.nextTick(), m.overdue(), m.popup())
+}
+
+// speedTick changes the rhythm of the clock when a rollback begins or ends.
+func (m *Model) speedTick() tea.Cmd {
+	st := m.scene.Incident.Rollback.Status
+	fast := !m.replay() && (m.armed() || st == state.RollbackRunning || m.here != nil && !m.here.over())
+	if fast == m.fast {
+		return nil
+	}
+	m.fast = fast
+	m.tickGen++
+	return m.nextTick()
+}
+
+// reportPanic puts a view's panic into the journal, once.
+func (m *Model) reportPanic() tea.Cmd {
+	if m.panicked == "" || m.said.text != "" && m.said.tone == toneBad {
+		return nil
+	}
+	m.say(toneBad, "a part of the screen could not be drawn ("+m.panicked+"); everything else goes on")
+	return m.remark("a view panicked: " + m.panicked)
+}

@@ -1,0 +1,298 @@
+package ui
+
+import (
+	"sort"
+	"strings"
+	"time"
+
+	"charm.land/bubbles/v2/textinput"
+	tea "charm.land/bubbletea/v2"
+
+	"mayday/state"
+	"mayday/ui/theme"
+)
+
+// prompt is the line at the bottom where a filter or a command is typed.
+type prompt struct {
+	mark string // "/" or ":"
+	line textinput.Model
+	hint string // completions, when tab found several
+}
+
+func newPrompt(mark, value string) *prompt {
+	p := &prompt{mark: mark, line: textinput.New()}
+	p.line.Prompt, p.line.CharLimit = "", 500
+	p.line.SetStyles(textinput.Styles{})
+	p.line.SetValue(value)
+	p.line.CursorEnd()
+	p.line.Focus()
+	return p
+}
+
+func (p *prompt) paste(text string) {
+	p.line, _ = p.line.Update(tea.PasteMsg{Content: strings.Join(strings.Fields(text), " ")})
+}
+
+func (p *prompt) view(t *theme.Theme, w int) string {
+	hint := p.hint
+	if hint == "" && p.mark == ":" {
+		hint = "tab completes, enter runs, esc leaves"
+	} else if hint == "" {
+		hint = "enter keeps the filter, esc clears it"
+	}
+	p.line.SetWidth(max(w*2/3, 8))
+	return theme.RowLeft(" "+t.Key.Render(p.mark)+" "+p.line.View(), t.Past.Render(theme.Cut(hint, w/2))+" ", w)
+}
+
+func (m *Model) startCommand() tea.Cmd { m.prompt = newPrompt(":", ""); return nil }
+
+func (m *Model) startFilter() tea.Cmd {
+	if m.tab != tabList && m.tab != tabTimeline {
+		m.say(toneInfo, "this pane has no filter; the checklist (1) and the timeline (3) have one")
+		return nil
+	}
+	m.prompt = newPrompt("/", m.filter())
+	return nil
+}
+
+func (m *Model) promptKey(k tea.KeyPressMsg) tea.Cmd {
+	p := m.prompt
+	switch k.String() {
+	case "esc", "ctrl+c":
+		m.prompt = nil
+		if p.mark == "/" {
+			m.setFilter("")
+		}
+		return m.popup()
+	case "enter":
+		m.prompt = nil
+		if p.mark == ":" {
+			return m.command(p.line.Value())
+		}
+		return m.popup()
+	case "tab":
+		if p.mark == ":" {
+			m.complete()
+		}
+		return nil
+	}
+	p.line, _ = p.line.Update(k)
+	p.hint = ""
+	if p.mark == "/" {
+		m.setFilter(p.line.Value())
+	}
+	return nil
+}
+
+// verb is a command of the palette.
+type verb struct {
+	name, args, help string
+	in               where
+	acts             bool
+	complete         func(*Model) []string // what the first argument can be; optional
+	do               func(m *Model, args string) tea.Cmd
+}
+
+var verbs []verb
+
+func init() {
+	do := func(make func(args string) state.Intent) func(*Model, string) tea.Cmd {
+		return func(m *Model, args string) tea.Cmd { return m.do(make(args)) }
+	}
+	verbs = []verb{
+		{"note", "TEXT", "write a note", live, true, nil, do(func(a string) state.Intent { return state.AddNote{Text: a} })},
+		{"run", "ITEM", "run an action (shows its commands first, where it changes something)", live, true, (*Model).itemIDs, (*Model).openItem},
+		{"check", "ITEM [WORDS]", "check an item", live, true, (*Model).itemIDs, do(func(a string) state.Intent {
+			id, words, _ := strings.Cut(a, " ")
+			return state.Tick{Item: id, Value: strings.TrimSpace(words)}
+		})},
+		{"goto", "ITEM|TIME", "put the cursor on an item; in a recording, go to a time such as 03:14:15", live | replaying, false, (*Model).itemIDs, (*Model).gotoItem},
+		{"ack", "[ROLE]", "acknowledge pages", live, true, (*Model).roleNames, do(func(a string) state.Intent { return state.Ack{Role: a} })},
+		{"escalate", "[ROLE]", "page the next level, or a role, now", live, true, (*Model).roleNames, do(func(a string) state.Intent { return state.Escalate{Role: a} })},
+		{"snooze", "ROLE=10m", "put a level's page off", live, true, (*Model).roleNames, (*Model).snooze},
+		{"role", "ROLE=PERSON", "give a role to a person", live, true, (*Model).roleNames, (*Model).role},
+		{"sev", "0|1|2|3 [WHY]", "change the severity", live, true, nil, (*Model).sevCommand},
+		{"approve", "[COMMENT]", "sign the change off", live, true, nil, (*Model).approve},
+		{"update", "", "send a status update", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.update() }},
+		{"go-on", "", "go on with a rollout that waits", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.press("g") }},
+		{"attempt", "", "open the next attempt", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.press("t") }},
+		{"rollback", "", "arm the rollback, as R does", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.arm() }},
+		{"help", "", "all keys and commands", live | replaying, false, nil, func(m *Model, _ string) tea.Cmd { return m.help() }},
+		{"quit", "", "leave the cockpit", live | replaying, false, nil, func(m *Model, _ string) tea.Cmd { return m.quit() }},
+	}
+}
+
+// press does what a key does, with its reasons not to.
+func (m *Model) press(key string) tea.Cmd {
+	b := lookup(key, m.context())
+	if why := m.disabled(b); why != "" {
+		m.say(toneWarn, b.keys[0]+": "+why)
+		return nil
+	}
+	return b.do(m)
+}
+
+// command runs a typed line. A verb may be shortened as far as it is clear.
+func (m *Model) command(line string) tea.Cmd {
+	name, args, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if name == "" {
+		return nil
+	}
+	found := m.verbsLike(name)
+	if len(found) != 1 {
+		m.say(toneWarn, "there is no command \""+name+"\"; ? lists them, tab completes")
+		return nil
+	}
+	if found[0].acts && m.replay() {
+		m.say(toneWarn, whyReplay)
+		return nil
+	}
+	return found[0].do(m, strings.TrimSpace(args))
+}
+
+func (m *Model) verbsLike(name string) []verb {
+	var out []verb
+	for _, v := range verbs {
+		if v.name == name {
+			return []verb{v}
+		}
+		if strings.HasPrefix(v.name, name) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// complete finishes the word before the cursor as far as it is clear, and lists
+// what is possible.
+func (m *Model) complete() {
+	p := m.prompt
+	name, args, more := strings.Cut(strings.TrimLeft(p.line.Value(), " "), " ")
+	var all []string
+	prefix, lead := name, ""
+	if more {
+		found := m.verbsLike(name)
+		if len(found) != 1 || found[0].complete == nil {
+			return
+		}
+		prefix, lead, all = args, found[0].name+" ", found[0].complete(m)
+	} else {
+		for _, v := range verbs {
+			if v.in&m.context() != 0 {
+				all = append(all, v.name)
+			}
+		}
+	}
+	var hits []string
+	for _, s := range all {
+		if strings.HasPrefix(s, prefix) {
+			hits = append(hits, s)
+		}
+	}
+	sort.Strings(hits)
+	if len(hits) == 0 {
+		p.hint = "nothing begins so"
+		return
+	}
+	common := hits[0]
+	for _, s := range hits[1:] {
+		for !strings.HasPrefix(s, common) {
+			common = common[:len(common)-1]
+		}
+	}
+	p.hint = strings.Join(hits, " ")
+	if len(hits) == 1 {
+		p.hint = ""
+		if !more {
+			common += " "
+		}
+	}
+	p.line.SetValue(lead + common)
+	p.line.CursorEnd()
+}
+
+func (m *Model) itemIDs() []string {
+	var out []string
+	in := m.scene.Incident
+	for i := range in.Steps {
+		for j := range in.Steps[i].Items {
+			out = append(out, in.Steps[i].Items[j].ID)
+		}
+	}
+	return out
+}
+
+func (m *Model) roleNames() []string {
+	out := []string{state.Driver, state.Reviewer, state.CommsLead, state.Scribe, state.Commander}
+	for _, l := range m.scene.Incident.Levels {
+		if !strings.Contains(" "+strings.Join(out, " ")+" ", " "+l.Role+" ") {
+			out = append(out, l.Role)
+		}
+	}
+	return out
+}
+
+func (m *Model) openItem(id string) tea.Cmd {
+	it := m.scene.Incident.Item(id)
+	if it == nil {
+		m.say(toneWarn, "there is no item \""+id+"\"; tab lists them")
+		return nil
+	}
+	m.list.Select(id)
+	return m.enterItem(it)
+}
+
+func (m *Model) gotoItem(what string) tea.Cmd {
+	if m.replay() {
+		if at, err := time.Parse("15:04:05", what); err == nil {
+			m.seekClock(at)
+			return nil
+		}
+	}
+	if m.scene.Incident.Item(what) == nil {
+		m.say(toneWarn, "there is no item \""+what+"\"; tab lists them")
+		return nil
+	}
+	m.tab = tabList
+	m.list.Select(what)
+	return nil
+}
+
+func (m *Model) snooze(args string) tea.Cmd {
+	role, length, ok := strings.Cut(args, "=")
+	d := snoozeFor
+	if ok {
+		if err := d.UnmarshalText([]byte(strings.TrimSpace(length))); err != nil {
+			m.refused(err)
+			return nil
+		}
+	}
+	return m.do(state.Snooze{Role: strings.TrimSpace(role), For: d})
+}
+
+func (m *Model) role(args string) tea.Cmd {
+	role, who, ok := strings.Cut(args, "=")
+	if !ok || strings.TrimSpace(who) == "" {
+		m.say(toneWarn, "write role ROLE=PERSON, such as: role driver=bob")
+		return nil
+	}
+	return m.do(state.SetRole{Role: strings.TrimSpace(role), Person: strings.TrimSpace(who)})
+}
+
+func (m *Model) sevCommand(args string) tea.Cmd {
+	to, why, _ := strings.Cut(args, " ")
+	s, err := state.ParseSeverity(to)
+	if err != nil {
+		m.refused(err)
+		return nil
+	}
+	return m.do(state.SetSeverity{To: s, Reason: strings.TrimSpace(why)})
+}
+
+func (m *Model) approve(comment string) tea.Cmd {
+	if why := whyNoSign(m); why != "" {
+		m.say(toneWarn, why)
+		return nil
+	}
+	return m.do(state.Sign{Item: signOff(m.scene.Incident).ID, Comment: comment})
+}

@@ -1,0 +1,187 @@
+// Package plain is mayday without a screen: an append-only stream of lines with
+// numbered prompts, for screen readers, logs and terminals that can do nothing
+// else. It speaks to the same session as the cockpit.
+package plain
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"mayday/state"
+)
+
+// Session is what plain needs of the connection to the keeper; the cockpit's fits.
+type Session interface {
+	Frames() <-chan state.Frame
+	Do(ctx context.Context, want state.Intent) (state.Answer, error)
+	RollbackHere(ctx context.Context) error
+}
+
+// Options say where lines come from and go to.
+type Options struct {
+	Session Session
+	Input   io.Reader
+	Output  io.Writer
+	Now     func() time.Time
+}
+
+// How long an intent may take, and one that rolls back. Real time.
+const (
+	askTime  = 30 * time.Second
+	armTime  = time.Second
+	hereTime = 15 * time.Minute
+)
+
+// runner is one stream. Its fields belong to Run's goroutine.
+type runner struct {
+	o     Options
+	ctx   context.Context
+	scene *state.Scene
+	asked string // the item last prompted for
+	want  func(line string)
+	shown map[string]int // lines of output already printed, by run
+	quit  bool
+	werr  error
+}
+
+// Run prints what happens and does what the lines typed say, until "quit", the end
+// of the session or ctx. At the end of the input it goes on printing until the
+// session ends.
+func Run(ctx context.Context, o Options) (*state.Scene, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &runner{o: o, ctx: ctx, scene: state.NewScene(), shown: map[string]int{}}
+	lines, stop := readLines(ctx, o.Input)
+	defer stop()
+	frames := o.Session.Frames()
+	for !r.quit && r.werr == nil {
+		select {
+		case <-ctx.Done():
+			return r.scene, nil
+		case f, ok := <-frames:
+			if !ok {
+				r.print("The session ended.")
+				return r.scene, r.werr
+			}
+			r.frame(f)
+			if len(frames) == 0 {
+				r.prompt()
+			}
+		case line, ok := <-lines:
+			if !ok {
+				lines = nil
+				continue
+			}
+			r.line(line)
+		}
+	}
+	return r.scene, r.werr
+}
+
+// readLines reads in its own goroutine, because a read cannot be interrupted; a
+// line nobody wants any more is dropped. stop does not wait for a read that hangs.
+func readLines(ctx context.Context, in io.Reader) (<-chan string, func()) {
+	out := make(chan string)
+	done := make(chan struct{})
+	var once sync.Once
+	if in == nil {
+		close(out)
+		return out, func() {}
+	}
+	go func() {
+		defer close(out)
+		sc := bufio.NewScanner(in)
+		sc.Buffer(make([]byte, 64<<10), 1<<20)
+		for sc.Scan() {
+			select {
+			case out <- sc.Text():
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, func() { once.Do(func() { close(done) }) }
+}
+
+func (r *runner) print(format string, args ...any) {
+	if _, err := fmt.Fprintf(r.o.Output, format+"\n", args...); err != nil && r.werr == nil {
+		r.werr = fmt.Errorf("write: %w", err)
+	}
+}
+
+// frame prints an event as a line of the timeline, and output as it comes.
+func (r *runner) frame(f state.Frame) {
+	if err := r.scene.Fold(f); err != nil {
+		r.print("This stream missed an event and may be wrong: %v", err)
+		return
+	}
+	in := r.scene.Incident
+	switch {
+	case f.Hello != nil:
+		r.print("mayday, incident %s. Type a number to answer, help for the commands, R to roll back.", f.Hello.Incident)
+	case f.Event != nil:
+		s := in.Say(*f.Event)
+		word := ""
+		if s.Tone == state.ToneBad || s.Tone == state.ToneWarned || s.Tone == state.ToneUnknown {
+			word = string(s.Tone) + ": "
+		}
+		r.print("%s %s, %s: %s%s", f.Event.Time.Format("15:04:05"), f.Event.Actor.User, s.Tag, word, s.Text)
+		if p, ok := f.Event.Fact.(state.RollbackPrimed); ok {
+			r.print("The rollback runs in %.0f seconds. Type fire to run it now, or c to stop it.", p.Deadline.Sub(r.o.Now()).Seconds())
+		}
+		if e, ok := f.Event.Fact.(state.RollbackFinished); ok && !e.Done {
+			for i, c := range e.Manual {
+				r.print("By hand, %d: %s", i+1, state.Clean(c))
+			}
+		}
+	case f.Output != nil:
+		r.print("  %s: %s", f.Output.Item, state.Clean(f.Output.Text))
+	case f.Journal != nil && (f.Journal.Spooled > 0 || f.Journal.Err != ""):
+		r.print("Journal: %d events wait to be written. %s", f.Journal.Spooled, f.Journal.Err)
+	case f.Lost != "":
+		r.print("The keeper is lost: %s", f.Lost)
+	}
+}
+
+// do sends an intent and says what came of it.
+func (r *runner) do(want state.Intent) (state.Answer, bool) {
+	ctx, cancel := context.WithTimeout(r.ctx, askTime)
+	defer cancel()
+	a, err := r.o.Session.Do(ctx, want)
+	if err != nil {
+		r.print("Refused: %v", state.AsProblem(err))
+		return a, false
+	}
+	return a, true
+}
+
+// rollback arms or fires. Without an answer within a second this process does it.
+func (r *runner) rollback(want state.Intent) {
+	ctx, cancel := context.WithTimeout(r.ctx, armTime)
+	_, err := r.o.Session.Do(ctx, want)
+	cancel()
+	var p *state.Problem
+	switch {
+	case err == nil:
+		return
+	case errors.As(err, &p) && !errors.Is(err, context.DeadlineExceeded):
+		r.print("Refused: %v", p)
+		return
+	}
+	r.print("The keeper does not answer. Rolling back from this process.")
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(r.ctx), hereTime)
+	defer cancel()
+	if err := r.o.Session.RollbackHere(ctx); err != nil {
+		r.print("The rollback failed: %v", state.AsProblem(err))
+		return
+	}
+	r.print("The rollback is done.")
+}

@@ -1,0 +1,48 @@
+package ui
+
+import (
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"mayday/state"
+)
+
+func (m *Model) rollbackRuns() bool {
+	return m.scene.Incident.Rollback.Status == state.RollbackRunning
+}
+
+// rollbackShown reports whether the rollback has the body: while it runs, and
+// after it until somebody has read how it ended.
+func (m *Model) rollbackShown() bool {
+	in := m.scene.Incident
+	rb := &in.Rollback
+	switch rb.Status {
+	case state.RollbackRunning:
+		return true
+	case state.RollbackDone:
+		return !m.gone.Equal(rb.Started) && in.Open() && len(in.Closed) >= in.Attempt
+	case state.RollbackFailed:
+		return !m.gone.Equal(rb.Started)
+	}
+	return false
+}
+
+func (m *Model) showRollback() tea.Cmd {
+	m.gone = time.Time{}
+	if !m.rollbackShown() { // an earlier attempt's: its pane shows what is left of it
+		m.zoom = true
+		return m.goTo(tabRollout)
+	}
+	return nil
+}
+
+// rollbackView shows each operation with its time; beside it the metrics, where
+// there is room, because what counts is what they do now.
+func (m *Model) rollbackView(w, h int) string {
+	if w >= 120 {
+		left := w * 11 / 20
+		return beside(m.pane(tabRollout, left, h), m.pane(tabMetrics, w-left, h))
+	}
+	return m.pane(tabRollout, w, h)
+}

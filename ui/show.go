@@ -1,0 +1,134 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"mayday/state"
+	"mayday/ui/dialog"
+)
+
+// help is made from the key table.
+func (m *Model) help() tea.Cmd {
+	m.open(dialog.Spec{Title: "Keys", Wide: true, Body: m.helpLines()}, nil)
+	return nil
+}
+
+func (m *Model) helpLines() []dialog.Line {
+	var out []dialog.Line
+	for i := range table {
+		b := &table[i]
+		if b.in&m.context() == 0 {
+			continue
+		}
+		line := fmt.Sprintf("%-12s %s", strings.Join(b.keys, " "), b.help)
+		tone := dialog.Plain
+		if why := m.disabled(b); why != "" {
+			line, tone = line+" (not now: "+why+")", dialog.Quiet
+		}
+		out = append(out, dialog.Line{Tone: tone, Text: line})
+	}
+	out = append(out, dialog.Line{}, dialog.Line{Tone: dialog.Heading, Text: "Commands, after :"})
+	for _, v := range verbs {
+		out = append(out, dialog.Line{Text: fmt.Sprintf("%-28s %s", v.name+" "+v.args, v.help)})
+	}
+	return out
+}
+
+// details shows everything known about the item under the cursor.
+func (m *Model) details() tea.Cmd {
+	it := m.list.Selected(m.scene)
+	if it == nil {
+		m.say(toneInfo, "there is no item")
+		return nil
+	}
+	m.open(dialog.Spec{Title: it.ID + " " + it.Title, Wide: true, Body: m.itemLines(it)}, nil)
+	return nil
+}
+
+func (m *Model) itemLines(it *state.Item) []dialog.Line {
+	var out []dialog.Line
+	add := func(label, text string) {
+		if text != "" {
+			out = append(out, dialog.Line{Text: fmt.Sprintf("%-9s %s", label, text)})
+		}
+	}
+	add("kind", string(it.Kind))
+	add("status", string(it.Status))
+	add("what", it.Help)
+	add("asks", it.Ask)
+	add("after", strings.Join(it.Needs, ", "))
+	add("by", it.By)
+	if !it.Started.IsZero() {
+		add("started", it.Started.Format("15:04:05")+", "+spanOf(it, m.now))
+	}
+	add("result", it.Summary)
+	add("answer", it.Value)
+	for _, e := range it.Evidence {
+		add("evidence", strings.TrimSpace(e.Name+": "+e.Value+"  "+e.File))
+	}
+	if p := it.Problem; p != nil {
+		out = append(out, dialog.Line{Tone: dialog.Alarm, Text: p.What})
+		add("why", p.Why)
+		add("do", p.Do)
+	}
+	if cmds := m.commandsOf(it); len(cmds) > 0 {
+		out = append(out, dialog.Line{}, dialog.Line{Tone: dialog.Heading, Text: "Commands as they ran"})
+		for _, c := range cmds {
+			out = append(out, dialog.Line{Tone: dialog.Command, Text: c})
+		}
+	}
+	return out
+}
+
+// commandsOf finds the commands that the item's run was journaled with.
+func (m *Model) commandsOf(it *state.Item) []string {
+	for i := len(m.scene.Events) - 1; i >= 0 && it.Run != ""; i-- {
+		if f, ok := m.scene.Events[i].Fact.(state.ItemStarted); ok && f.Run == it.Run {
+			return f.Commands
+		}
+	}
+	return nil
+}
+
+// quit asks only when leaving would leave something alone.
+func (m *Model) quit() tea.Cmd {
+	in := m.scene.Incident
+	busy := ""
+	switch r := in.Current(); {
+	case m.here != nil && !m.here.over():
+		busy = "A rollback runs in this process; it will be finished before the process ends."
+	case m.armed():
+		busy = "A rollback is armed; it will be run before the process ends."
+	case in.Rollback.Status == state.RollbackRunning:
+		busy = "A rollback is running; it will be finished before the process ends."
+	case r != nil && r.Status == state.RolloutRunning:
+		busy = "A rollout is running: " + r.Version + " to " + r.Environment + "."
+	case m.running() != nil:
+		busy = m.running().ID + " " + m.running().Title + " is running."
+	}
+	if m.replay() || m.ended || busy == "" || !m.scene.Hello.Keeping {
+		m.quitting = true
+		return tea.Quit
+	}
+	m.open(dialog.Spec{Title: "Quit?", Danger: true, Button: "quit", Intro: []string{busy,
+		"This process keeps the incident: it runs probes, gates, clocks and actions. If another cockpit is open it takes over; else nobody watches until mayday is started again."}},
+		func(map[string]string) tea.Cmd { m.quitting = true; return tea.Quit })
+	return nil
+}
+
+func (m *Model) back() tea.Cmd {
+	switch {
+	case m.clearFilter():
+	case m.zoom:
+		m.zoom = false
+	case m.rollbackShown() && !m.rollbackRuns():
+		m.gone = m.scene.Incident.Rollback.Started
+	default:
+		m.tab = tabList
+		m.list.Select("")
+	}
+	return nil
+}
