@@ -43,16 +43,16 @@ func TestSpark(t *testing.T) {
 		w    int
 		want string
 	}{
-		"ramp":         {ramp, Spark{Window: win, Hi: 8}, 8, "▁▂▃▄▅▆▇█"},
-		"shared scale": {ramp, Spark{Window: win, Hi: 16}, 8, "▁▁▂▂▃▃▄▄"},
-		"worst of two": {ramp, Spark{Window: win, Hi: 8}, 4, "▃▅▇█"},
-		"below":        {ramp, Spark{Window: win, Hi: 8, Below: true}, 4, "▂▄▆█"},
-		"younger":      {ramp[5:], Spark{Window: win, Hi: 8}, 8, "     ▆▇█"},
-		"ended":        {ramp[:4], Spark{Window: win, Hi: 8}, 8, "▁▂▃▄    "},
-		"held":         {ramp[:4], Spark{Window: win, Hi: 8, Hold: 20 * time.Second}, 8, "▁▂▃▄▄▄  "},
-		"out of scale": {ramp, Spark{Window: win, Lo: 2, Hi: 4}, 8, "▁▁▁▅████"},
-		"no data":      {wave(8, 10*time.Second, func(i int) float64 { return []float64{7, math.NaN()}[i/4] }), Spark{Window: win, Hi: 8}, 8, "████····"},
-		"infinite":     {wave(8, 10*time.Second, func(int) float64 { return math.Inf(1) }), Spark{Window: win, Hi: 8}, 8, "████████"},
+		"ramp":         {ramp, Spark{Window: win, Hi: 7}, 8, "▁▂▃▄▅▆▇▇"},
+		"shared scale": {ramp, Spark{Window: win, Hi: 14}, 8, "▁▁▂▂▃▃▄▄"},
+		"worst of two": {ramp, Spark{Window: win, Hi: 7}, 4, "▃▅▇▇"},
+		"below":        {ramp, Spark{Window: win, Hi: 7, Below: true}, 4, "▂▄▆▇"},
+		"younger":      {ramp[5:], Spark{Window: win, Hi: 7}, 8, "     ▆▇▇"},
+		"ended":        {ramp[:4], Spark{Window: win, Hi: 7}, 8, "▁▂▃▄    "},
+		"held":         {ramp[:4], Spark{Window: win, Hi: 7, Hold: 20 * time.Second}, 8, "▁▂▃▄▄▄  "},
+		"out of scale": {ramp, Spark{Window: win, Lo: 2, Hi: 4}, 8, "▁▁▁▄▇▇▇▇"},
+		"no data":      {wave(8, 10*time.Second, func(i int) float64 { return []float64{7, math.NaN()}[i/4] }), Spark{Window: win, Hi: 8}, 8, "▇▇▇▇····"},
+		"infinite":     {wave(8, 10*time.Second, func(int) float64 { return math.Inf(1) }), Spark{Window: win, Hi: 8}, 8, "▇▇▇▇▇▇▇▇"},
 		"empty":        {(*state.Series)(nil), Spark{Window: win, Hi: 8}, 4, "    "},
 		"nothing":      {nil, Spark{Window: win, Hi: 8}, 4, "    "},
 		"no room":      {ramp, Spark{Window: win, Hi: 8}, 0, ""},
@@ -66,12 +66,12 @@ func TestSpark(t *testing.T) {
 func TestSparkStandsStillWithinAColumn(t *testing.T) {
 	ramp := wave(8, 10*time.Second, func(i int) float64 { return float64(i) })
 	at := func(d time.Duration) string {
-		return Spark{Window: Window{End: t0.Add(d), Span: 80 * time.Second}, Hi: 8}.Draw(ramp, 8)
+		return Spark{Window: Window{End: t0.Add(d), Span: 80 * time.Second}, Hi: 7}.Draw(ramp, 8)
 	}
 	if a, b := at(time.Second), at(9*time.Second); a != b {
 		t.Errorf("moved within a column: %q, %q", a, b)
 	}
-	if got := at(11 * time.Second); got != "▂▃▄▅▆▇█ " {
+	if got := at(11 * time.Second); got != "▂▃▄▅▆▇▇ " {
 		t.Errorf("one column later: %q", got)
 	}
 }

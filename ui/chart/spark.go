@@ -9,9 +9,10 @@ import (
 	"mayday/ui/theme"
 )
 
-var levels = [...]string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}
+// levels leave the full block out: it would touch the row above.
+var levels = [...]string{"▁", "▂", "▃", "▄", "▅", "▆", "▇"}
 
-// Spark is a sparkline: one block of eight heights per column.
+// Spark is a sparkline: one block of seven heights per column.
 type Spark struct {
 	Window
 	Lo, Hi float64 // the scale, as from Range
