@@ -132,7 +132,7 @@ func TestAnotherSceneStartsAfresh(t *testing.T) {
 	p.Filter("gate")
 	p.View(uitest.Resolved().Scene, uitest.Now, 100, 10, true)
 	early := uitest.Canary().Scene
-	if out := text(p.View(early, uitest.Now, 100, 10, true)); !strings.Contains(out, " of 27 events") {
+	if out := text(p.View(early, uitest.Now, 100, 10, true)); !strings.Contains(out, " of 29 events") {
 		t.Errorf("a replay that went back:\n%s", out)
 	}
 }

@@ -46,6 +46,7 @@ func Canary() *Story {
 		Impact: "8 % of logins fail", Policy: state.DefaultPolicy(1), Roles: map[string]string{state.Commander: "alice", state.Driver: "bob", state.Reviewer: "carol"},
 		Steps: steps(), Probes: Probes()})
 	s.prepare()
+	s.Tell(17*minute+30*time.Second, "bob", state.ItemStarted{Item: "10.deploy", Run: "10.deploy-1", Commands: []string{"kubectl -n shop patch virtualservice app"}})
 	s.Tell(17*minute+30*time.Second, "bob", state.RolloutStarted{Rollout: "r1", Epoch: 1, Item: "10.deploy"})
 	s.Tell(17*minute+31*time.Second, "bob", state.StageStarted{Rollout: "r1", Stage: 0})
 	s.Tell(17*minute+33*time.Second, state.Mayday, state.StageEffected{Rollout: "r1", Stage: 0, Effect: "seen 9.8 %, 1/1 ready", Seen: 9.8})
@@ -74,7 +75,8 @@ func (s *Story) prepare() {
 		Evidence: []state.Evidence{{Name: "exit code", Value: "0", File: "output/5.tests-1.log"}}})
 	s.Tell(10*minute, "bob", state.ItemPassedOver{Item: "5.security", Reason: "the scanner is down | known"})
 	s.Tell(12*minute, "carol", state.ItemSigned{Item: "6.sign", Commit: "3f9c1d0", Comment: "small and right"})
-	s.Tell(13*minute, "bob", state.ItemFinished{Item: "7.tag", Run: "7.tag-1", Outcome: state.ItemDone, Summary: "v1.2.4", Facts: map[string]string{"version": "v1.2.4"}})
+	s.Tell(13*minute, "bob", state.ItemStarted{Item: "7.tag", Run: "7.tag-1", Commands: []string{"git tag -a v1.2.4"}})
+	s.Tell(13*minute+22*time.Second, "bob", state.ItemFinished{Item: "7.tag", Run: "7.tag-1", Outcome: state.ItemDone, Summary: "v1.2.4", Facts: map[string]string{"version": "v1.2.4"}})
 	s.Tell(14*minute, "alice", state.UpdatePosted{Status: state.Fixing, Text: "A fix is being rolled out.", Head: "51ab9c2"})
 	s.Tell(14*minute, state.Mayday, state.MessageQueued{ID: "m1", Channel: "slack", Audience: "stakeholders", Purpose: "update", Text: "A fix is being rolled out."})
 	s.Tell(14*minute+1*time.Second, state.Mayday, state.MessageTried{ID: "m1", OK: true, Tries: 2})
