@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,18 +32,26 @@ func TestMain(m *testing.M) {
 		"GIT_AUTHOR_NAME": "Alice", "GIT_AUTHOR_EMAIL": "alice@example.com", "GIT_COMMITTER_NAME": "Alice", "GIT_COMMITTER_EMAIL": "alice@example.com"} {
 		_ = os.Setenv(k, v)
 	}
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "mayday-repo-")
+	if err != nil {
+		panic(err)
+	}
+	template.dir = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
 
-// newWorld makes a history: v1.2.0 to v1.2.3 on production, develop and main one
+// template is the history that every world starts as a copy of.
+var template struct {
+	once sync.Once
+	dir  string
+}
+
+// makeTemplate makes v1.2.0 to v1.2.3 on production, with develop and main one
 // commit beyond it.
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	root := t.TempDir()
+func makeTemplate(t *testing.T, root string) {
 	w := &world{t: t, dir: filepath.Join(root, "shop"), bare: filepath.Join(root, "remote.git")}
-	if err := os.MkdirAll(filepath.Join(root, "evidence"), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	w.git(root, "init", "-q", "--bare", "-b", "main", w.bare)
 	w.git(root, "init", "-q", "-b", "production", w.dir)
 	w.git(w.dir, "config", "user.name", "Alice")
@@ -62,6 +71,20 @@ func newWorld(t *testing.T) *world {
 	w.git(w.dir, "checkout", "-q", "develop")
 	w.git(w.dir, "push", "-q", "origin", "production", "develop", "main", "--tags")
 	w.git(w.dir, "fetch", "-q", "origin")
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	template.once.Do(func() { makeTemplate(t, template.dir) })
+	root := t.TempDir()
+	w := &world{t: t, dir: filepath.Join(root, "shop"), bare: filepath.Join(root, "remote.git")}
+	if err := os.CopyFS(root, os.DirFS(template.dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "evidence"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.git(w.dir, "remote", "set-url", "origin", w.bare)
 	w.rb = &runbook.Runbook{Dir: w.dir, Service: "shop", Repo: runbook.Repo{Version: runbook.Version{Files: []string{"VERSION"}}}}
 	w.in = &state.Incident{ID: "INC-20261122-01", Title: "Login fails for empty profiles", Issue: "PROD-2847", Severity: 1, Attempt: 1,
 		Facts: map[string]string{}, Steps: []state.Step{{No: 6, Items: []state.Item{{ID: "6.signoff"}, {ID: "4.change"}}}}}
