@@ -23,7 +23,7 @@ func (m *Model) helpLines() []dialog.Line {
 		if b.in&m.context() == 0 {
 			continue
 		}
-		line := fmt.Sprintf("%-12s %s", strings.Join(b.keys, " "), b.help)
+		line := fmt.Sprintf("%-14s %s", strings.Join(b.keys, " "), b.help)
 		tone := dialog.Plain
 		if why := m.disabled(b); why != "" {
 			line, tone = line+" (not now: "+why+")", dialog.Quiet

@@ -55,8 +55,9 @@ func (m *Model) overlay(base string) string {
 	box := m.modal.View(m.w, m.h-top)
 	bw, bh := lipgloss.Width(box), lipgloss.Height(box)
 	canvas := lipgloss.NewCanvas(m.w, m.h)
-	canvas.Compose(lipgloss.NewLayer(base))
-	canvas.Compose(lipgloss.NewLayer(box).X(max((m.w-bw)/2, 0)).Y(top + max((m.h-top-bh)/2, 0)))
+	canvas.Compose(lipgloss.NewCompositor(
+		lipgloss.NewLayer(base),
+		lipgloss.NewLayer(box).X(max((m.w-bw)/2, 0)).Y(top+max((m.h-top-bh)/2, 0)).Z(1)))
 	return theme.Sheet(strings.Split(canvas.Render(), "\n"), m.w, m.h)
 }
 

@@ -133,11 +133,11 @@ func (d *Dialog) fieldLines(w int) (lines []string, focus int) {
 				lines = append(lines, "  "+theme.Fit(l, w-2))
 			}
 		case Choice:
-			at := len(lines) + f.choice
-			lines = append(lines, d.options(f, on, w)...)
-			if on {
-				focus = at
+			opts := d.options(f, on, w)
+			if on && len(opts) > 1 {
+				focus = len(lines) + f.choice
 			}
+			lines = append(lines, opts...)
 		}
 		lines = append(lines, "")
 	}
@@ -148,6 +148,9 @@ func (d *Dialog) options(f *field, on bool, w int) []string {
 	widest := 0
 	for _, o := range f.Options {
 		widest = max(widest, theme.Width(o.label()))
+	}
+	if line, ok := d.inline(f, on, w); ok {
+		return []string{line}
 	}
 	var out []string
 	for i, o := range f.Options {
@@ -163,6 +166,27 @@ func (d *Dialog) options(f *field, on bool, w int) []string {
 		out = append(out, row)
 	}
 	return out
+}
+
+// inline puts short answers that need no explanation into one line.
+func (d *Dialog) inline(f *field, on bool, w int) (string, bool) {
+	line, used := "  ", 2
+	for i, o := range f.Options {
+		if o.Help != "" {
+			return "", false
+		}
+		part := theme.Circle + " " + o.label()
+		used += theme.Width(part) + 3
+		switch {
+		case i != f.choice:
+			line += d.t.Past.Render(part) + "   "
+		case on:
+			line += d.t.Selected.Over(d.t.Strong.Render(theme.Dot+" "+o.label())) + "   "
+		default:
+			line += d.t.Strong.Render(theme.Dot+" "+o.label()) + "   "
+		}
+	}
+	return line, used <= w
 }
 
 func (o Option) label() string {

@@ -44,10 +44,16 @@ type runner struct {
 	scene *state.Scene
 	asked string // the item last prompted for
 	want  func(line string)
-	shown map[string]int // lines of output already printed, by run
 	quit  bool
+	here  bool // a rollback of this process runs
 	werr  error
+
+	wg      sync.WaitGroup
+	results chan func() // what answers do, to be called by Run's goroutine
 }
+
+// inFlight bounds the intents that wait for their answers.
+const inFlight = 16
 
 // Run prints what happens and does what the lines typed say, until "quit", the end
 // of the session or ctx. At the end of the input it goes on printing until the
@@ -56,7 +62,10 @@ func Run(ctx context.Context, o Options) (*state.Scene, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &runner{o: o, ctx: ctx, scene: state.NewScene(), shown: map[string]int{}}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &runner{o: o, ctx: ctx, scene: state.NewScene(), results: make(chan func(), inFlight)}
+	defer r.wg.Wait() // a rollback of our own is finished first
+	defer cancel()
 	lines, stop := readLines(ctx, o.Input)
 	defer stop()
 	frames := o.Session.Frames()
@@ -73,6 +82,9 @@ func Run(ctx context.Context, o Options) (*state.Scene, error) {
 			if len(frames) == 0 {
 				r.prompt()
 			}
+		case done := <-r.results:
+			done()
+			r.prompt()
 		case line, ok := <-lines:
 			if !ok {
 				lines = nil
@@ -151,37 +163,74 @@ func (r *runner) frame(f state.Frame) {
 	}
 }
 
-// do sends an intent and says what came of it.
-func (r *runner) do(want state.Intent) (state.Answer, bool) {
-	ctx, cancel := context.WithTimeout(r.ctx, askTime)
-	defer cancel()
-	a, err := r.o.Session.Do(ctx, want)
-	if err != nil {
-		r.print("Refused: %v", state.AsProblem(err))
-		return a, false
-	}
-	return a, true
+// ask sends an intent without holding the stream up: R must work while an answer
+// is waited for. then, if given, gets the answer; a refusal is printed.
+func (r *runner) ask(want state.Intent, then func(state.Answer)) {
+	r.background(askTime, func(ctx context.Context) func() {
+		a, err := r.o.Session.Do(ctx, want)
+		return func() {
+			if err != nil {
+				r.print("Refused: %v", state.AsProblem(err))
+				r.asked = ""
+				return
+			}
+			if then != nil {
+				then(a)
+			}
+		}
+	})
+}
+
+func (r *runner) do(want state.Intent) { r.ask(want, nil) }
+
+// background runs f with a time-out and hands what it returns back to the stream.
+func (r *runner) background(limit time.Duration, f func(context.Context) func()) {
+	r.wg.Add(1)
+	go func() {
+		defer r.wg.Done()
+		ctx, cancel := context.WithTimeout(r.ctx, limit)
+		defer cancel()
+		done := f(ctx)
+		select {
+		case r.results <- done:
+		case <-r.ctx.Done():
+		}
+	}()
 }
 
 // rollback arms or fires. Without an answer within a second this process does it.
 func (r *runner) rollback(want state.Intent) {
-	ctx, cancel := context.WithTimeout(r.ctx, armTime)
-	_, err := r.o.Session.Do(ctx, want)
-	cancel()
-	var p *state.Problem
-	switch {
-	case err == nil:
-		return
-	case errors.As(err, &p) && !errors.Is(err, context.DeadlineExceeded):
-		r.print("Refused: %v", p)
+	r.background(armTime, func(ctx context.Context) func() {
+		_, err := r.o.Session.Do(ctx, want)
+		var p *state.Problem
+		switch {
+		case err == nil:
+			return func() {}
+		case errors.As(err, &p) && !errors.Is(err, context.DeadlineExceeded):
+			return func() { r.print("Refused: %v", p) }
+		}
+		return r.rollHere
+	})
+}
+
+// rollHere rolls back from this process; leaving the stream does not stop it.
+func (r *runner) rollHere() {
+	if r.here {
 		return
 	}
+	r.here = true
 	r.print("The keeper does not answer. Rolling back from this process.")
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(r.ctx), hereTime)
-	defer cancel()
-	if err := r.o.Session.RollbackHere(ctx); err != nil {
-		r.print("The rollback failed: %v", state.AsProblem(err))
-		return
-	}
-	r.print("The rollback is done.")
+	r.background(armTime, func(context.Context) func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), hereTime)
+		defer cancel()
+		err := r.o.Session.RollbackHere(ctx)
+		return func() {
+			r.here = false
+			if err != nil {
+				r.print("The rollback failed: %v", state.AsProblem(err))
+				return
+			}
+			r.print("The rollback is done.")
+		}
+	})
 }

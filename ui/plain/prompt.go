@@ -118,16 +118,15 @@ func (r *runner) words(label string, f func(string)) func() {
 }
 
 func (r *runner) show(id string) {
-	if a, ok := r.do(state.Preview{Item: id}); ok {
+	r.ask(state.Preview{Item: id}, func(a state.Answer) {
 		for _, l := range a.Lines {
 			r.print("  command: %s", state.Clean(l))
 		}
 		for _, l := range strings.Split(strings.TrimRight(state.CleanLines(a.Text), "\n"), "\n") {
 			r.print("  %s", l)
 		}
-	}
-	r.asked = ""
-	r.prompt()
+		r.asked = ""
+	})
 }
 
 // run shows the commands of what changes something and asks once more.
@@ -137,26 +136,23 @@ func (r *runner) run(it *state.Item) {
 		r.do(state.Run{Item: id})
 		return
 	}
-	a, ok := r.do(state.Preview{Item: id})
-	if !ok {
-		r.asked = ""
-		return
-	}
-	r.print("This will run:")
-	for _, l := range a.Lines {
-		r.print("  %s", state.Clean(l))
-	}
-	r.print("  1. run it")
-	r.print("  2. leave it")
-	r.want = func(line string) {
-		r.want = nil
-		if strings.TrimSpace(line) == "1" {
-			r.do(state.Run{Item: id})
-			return
+	r.ask(state.Preview{Item: id}, func(a state.Answer) {
+		r.print("This will run:")
+		for _, l := range a.Lines {
+			r.print("  %s", state.Clean(l))
 		}
-		r.asked = ""
-		r.prompt()
-	}
+		r.print("  1. run it")
+		r.print("  2. leave it")
+		r.want = func(line string) {
+			r.want = nil
+			if strings.TrimSpace(line) == "1" {
+				r.do(state.Run{Item: id})
+				return
+			}
+			r.asked = ""
+			r.prompt()
+		}
+	})
 }
 
 const help = `Commands: a number answers the question. next asks again. R rolls back, fire runs it now, c stops it.
