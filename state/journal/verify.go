@@ -147,7 +147,7 @@ func (v *verifier) line(s seen, where map[uint64]int, firstBad int) {
 		return
 	}
 	switch missing := v.seq + 1; {
-	case s.seq != missing && (where[missing] > s.line || s.seq < missing):
+	case s.seq != missing && (where[missing] != 0 || s.seq < missing):
 		v.find(Reordered, s.line, "event %d follows event %d", s.seq, v.seq)
 	case s.seq != missing:
 		v.find(Removed, s.line, "event %d follows event %d: %d are missing", s.seq, v.seq, s.seq-missing)
