@@ -30,7 +30,7 @@ type Overload struct {
 }
 
 // Climb is a cache that never evicts: once all pods of the namespace run this
-// version and Delay has passed, slow requests take longer, linearly from their
+// version, none comes or goes any more and Delay has passed, slow requests take longer, linearly from their
 // usual latency to Peak over Over. Delay and Over are incident time, Peak is real:
 // it is what a client measures.
 type Climb struct {

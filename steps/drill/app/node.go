@@ -31,7 +31,11 @@ type Options struct {
 	Config     *rest.Config
 	Namespaces []string
 	Versions   map[string]Behaviour // by version; a version that is missing is healthy
-	Clock      state.Clock          // behaviours that take incident time go by it
+	// Customers is the namespace with real traffic. What a behaviour needs traffic
+	// for (Overload, Climb, MuteAt) shows there only: that is why staging finds none
+	// of it.
+	Customers string
+	Clock     state.Clock // behaviours that take incident time go by it
 	// Boot is how long a pod takes from scheduled to ready, at least; another half
 	// of it is spread over the pods by their names. 0 means 150 ms.
 	Boot time.Duration
@@ -61,7 +65,7 @@ func Start(ctx context.Context, opts Options) (*Node, error) {
 	if len(opts.Namespaces) == 0 {
 		return nil, errors.New("a node needs at least one namespace")
 	}
-	client, err := dynamic.NewForConfig(opts.Config)
+	client, err := follow.Client(opts.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +75,7 @@ func Start(ctx context.Context, opts Options) (*Node, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	n := &Node{opts: opts, client: client, cancel: cancel, serving: map[types.UID]Serving{}}
 	for _, ns := range opts.Namespaces {
-		f := &floor{node: n, ctx: ctx, traffic: newTraffic(opts.Clock), pods: map[types.UID]*pod{}}
+		f := &floor{node: n, ctx: ctx, traffic: newTraffic(opts.Clock, ns == opts.Customers), pods: map[types.UID]*pod{}}
 		n.wg.Go(func() { follow.Objects(ctx, client, follow.Pods, ns, f.changed) })
 	}
 	return n, nil

@@ -76,7 +76,7 @@ func (s *server) handler() http.Handler {
 func (s *server) measured(path string, answer func(*http.Request) (int, any)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		s.traffic.served(s.version, start)
+		s.traffic.served(s.version)
 		s.metrics.busy(+1)
 		code, body := answer(r)
 		if path != "/health" && !wait(r, s.pace(start)) {
@@ -117,10 +117,9 @@ type fault struct {
 }
 
 func (s *server) overloaded() bool {
-	now := time.Now()
-	failing := s.traffic.failing(s.version, s.behaviour.Overload, now)
+	failing := s.traffic.failing(s.version, s.behaviour.Overload)
 	if failing {
-		s.metrics.starved(now)
+		s.metrics.starved(time.Now())
 	}
 	return failing
 }
@@ -174,7 +173,7 @@ func (s *server) greet(p *profile) (name string, err error) {
 // scrape answers /metrics, or breaks the connection where the scenario has taken
 // the metrics away, as a dead exporter would.
 func (s *server) scrape(w http.ResponseWriter, r *http.Request) {
-	if s.traffic.muted(s.of, time.Now()) {
+	if s.traffic.muted(s.of) {
 		panic(http.ErrAbortHandler)
 	}
 	s.expose.ServeHTTP(w, r)

@@ -46,8 +46,9 @@ type Router struct {
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
 
-	mu    sync.Mutex
-	world world
+	mu      sync.Mutex
+	world   world
+	changed chan struct{} // closed and replaced with every change of the table
 }
 
 // Start listens and follows the cluster; requests are answered 503 until it knows
@@ -57,7 +58,7 @@ func Start(ctx context.Context, opts Options) (*Router, error) {
 	if !ok || kind != "VirtualService" && kind != "HTTPRoute" && kind != "Service" {
 		return nil, fmt.Errorf("route %q: write VirtualService/<name>, HTTPRoute/<name> or Service/<name>", opts.Route)
 	}
-	client, err := dynamic.NewForConfig(opts.Config)
+	client, err := follow.Client(opts.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func Start(ctx context.Context, opts Options) (*Router, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	r := &Router{URL: "http://" + l.Addr().String(), kind: kind, name: name, cancel: cancel,
+	r := &Router{URL: "http://" + l.Addr().String(), kind: kind, name: name, cancel: cancel, changed: make(chan struct{}),
 		transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 10 * time.Second,
 			DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, DisableCompression: true}}
 	r.server = &http.Server{Handler: r.proxy(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
@@ -113,6 +114,8 @@ func follower[T any](ctx context.Context, r *Router, client dynamic.Interface, n
 				lanes = append(lanes, lane{destination: d, backends: r.world.backends(d)})
 			}
 			r.chooser.set(lanes)
+			close(r.changed)
+			r.changed = make(chan struct{})
 		})
 	})
 }
@@ -126,6 +129,24 @@ func (r *Router) Backends() map[string]int {
 		out[l.service] += len(l.backends)
 	}
 	return out
+}
+
+// Wait returns when ready says yes to the number of backends of each Service, or
+// when ctx ends.
+func (r *Router) Wait(ctx context.Context, ready func(map[string]int) bool) error {
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		if ready(r.Backends()) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (r *Router) proxy() http.Handler {
