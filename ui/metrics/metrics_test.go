@@ -58,7 +58,7 @@ func mess(r *rand.Rand, n int) *state.Scene {
 
 func TestViewIsExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for i := range 600 {
+	for i := range 120 {
 		s := mess(r, r.IntN(40))
 		if i%10 == 0 {
 			s = state.NewScene()

@@ -37,7 +37,7 @@ func TestGolden(t *testing.T) {
 
 func TestViewIsExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
-	for i := range 500 {
+	for i := range 120 {
 		s := scene()
 		if i%9 == 0 {
 			s = state.NewScene()

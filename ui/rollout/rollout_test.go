@@ -81,7 +81,7 @@ func TestGolden(t *testing.T) {
 
 func TestViewIsExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
-	for i := range 60 {
+	for i := range 25 {
 		for name, s := range stories() {
 			if i > 0 {
 				mess(s, r)

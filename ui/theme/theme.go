@@ -80,7 +80,6 @@ const (
 	Rail      = "━"
 	Mark      = "┊"
 	Threshold = "╌"
-	Cursor    = "›"
 )
 
 // tint is a colour in true colour (and, derived, in 256) and in the 16 that every
@@ -102,7 +101,7 @@ var (
 	line   = tint{color.RGBA{62, 68, 78, 255}, ansi.BrightBlack}
 	text   = tint{color.RGBA{214, 219, 227, 255}, ansi.White}
 	white  = tint{color.RGBA{250, 250, 250, 255}, ansi.BrightWhite}
-	shade  = tint{color.RGBA{38, 44, 54, 255}, ansi.BrightBlack}
+	shade  = tint{color.RGBA{38, 44, 54, 255}, ansi.Black}
 )
 
 // New makes a theme.
@@ -143,6 +142,9 @@ func (t *Theme) coloured(p colorprofile.Profile) {
 	t.BadStrong, t.UnknownStrong = bold(red), bold(violet)
 	t.Title, t.Border, t.BorderFocused, t.Key = bold(white), fg(line), fg(blue), bold(white)
 	t.Selected = style(ansi.Style{}.BackgroundColor(c(shade)))
+	if p == colorprofile.ANSI { // no grey of the 16 lies behind all texts
+		t.Selected = style(ansi.Style{}.Reverse(true))
+	}
 	t.Match = style(ansi.Style{}.Underline(true).ForegroundColor(c(amber)))
 	t.Badge, t.BadgeQuiet, t.RollbackKey, t.BarArmed = on(white, red), on(white, blue), on(white, wine), on(white, red)
 }

@@ -58,7 +58,7 @@ func exact(t *testing.T, what, s string, w, h int) {
 func TestBoxIsExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	all := themes()
-	for range 4000 {
+	for range 800 {
 		w, h := r.IntN(60)-2, r.IntN(12)-1
 		for name, th := range all {
 			body := []string{th.Good.Render(Safe(scrap(r))), Safe(scrap(r)) + th.Bad.Render("x"), Row(Safe(scrap(r)), th.Past.Render(Safe(scrap(r))), w-4)}
@@ -108,7 +108,7 @@ func TestWrap(t *testing.T) {
 		}
 	}
 	r := rand.New(rand.NewPCG(1, 3))
-	for range 3000 {
+	for range 1000 {
 		s, w := Safe(scrap(r)+scrap(r)+scrap(r)), 1+r.IntN(30)
 		for _, l := range Wrap(s, w) {
 			if ansi.StringWidth(l) > w {

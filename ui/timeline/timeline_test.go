@@ -49,7 +49,7 @@ func mess(r *rand.Rand, n int) *state.Scene {
 
 func TestViewIsExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	for i := range 500 {
+	for i := range 120 {
 		s := mess(r, r.IntN(60))
 		if i%10 == 0 {
 			s = state.NewScene()
