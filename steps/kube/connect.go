@@ -9,10 +9,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"mayday/state"
 	"mayday/state/runbook"
@@ -62,8 +64,14 @@ func Connect(env runbook.Environment) (*Cluster, error) {
 	return c, nil
 }
 
-// New opens the cluster of a client configuration, which it copies.
+// quiet keeps client-go's own log off the terminal, which belongs to the cockpit:
+// all that matters comes back as an error.
+var quiet = sync.OnceFunc(func() { klog.SetLogger(logr.Discard()) })
+
+// New opens the cluster of a client configuration, which it copies. client-go
+// logs nothing from then on, in the whole process.
 func New(cfg *rest.Config) (*Cluster, error) {
+	quiet()
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1 // an emergency never waits for a client-side rate limit
 	cfg.Timeout = 0

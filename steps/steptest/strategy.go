@@ -288,8 +288,9 @@ func rollbackEverywhere(t *testing.T, w *trial) {
 
 func rollbackTwice(t *testing.T, w *trial) {
 	p := w.plan(t)
-	w.stage(t, p, 0)
-	w.stage(t, p, 1)
+	for i := range min(2, len(p.Stages)) {
+		w.stage(t, p, i)
+	}
 	w.rollback(t, p)
 	w.Faults.Reset(nil)
 	if _, err := w.Strategy().Rollback(call(t), p, w.fence(), func(state.RollbackOp) {}); err != nil {

@@ -1,0 +1,155 @@
+package kube_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/yaml"
+
+	"mayday/state/runbook"
+	"mayday/steps"
+	"mayday/steps/kube"
+	"mayday/steps/steptest"
+)
+
+var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+
+// planned names one object of a rollout.
+type planned struct {
+	gvr  schema.GroupVersionResource
+	name string
+}
+
+func canaryEnv(route string) runbook.Environment {
+	return runbook.Environment{Canary: &runbook.Canary{Stable: "app-stable", Canary: "app-canary", Route: route, Replicas: 2}}
+}
+
+func TestCanaryVirtualService(t *testing.T) {
+	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
+		return canaryFixture(t, virtualService, "VirtualService/app", virtualServices, "http", "route", 1)
+	})
+}
+
+func TestCanaryHTTPRoute(t *testing.T) {
+	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
+		return canaryFixture(t, httpRoute, "HTTPRoute/app", httpRoutes, "rules", "backendRefs", 0)
+	})
+}
+
+func TestRolling(t *testing.T) {
+	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
+		return rollingFixture(t, 1)
+	})
+}
+
+func TestRollingWhole(t *testing.T) {
+	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
+		return rollingFixture(t, 9)
+	})
+}
+
+func canaryFixture(t *testing.T, text, route string, gvr schema.GroupVersionResource, rules, dests string, rule int) steptest.Fixture {
+	t.Parallel()
+	s := newShop(t, canaryObjects(t, text)...)
+	s.settled(t, "app-stable", "app-canary")
+	client := dynamic.NewForConfigOrDie(s.cfg)
+	weight := func(ctx context.Context) (int, error) {
+		u, err := client.Resource(gvr).Namespace(ns).Get(ctx, "app", metav1.GetOptions{})
+		if err != nil {
+			return 0, err
+		}
+		list, _, _ := unstructured.NestedSlice(u.Object, "spec", rules)
+		n, _ := list[rule].(map[string]any)[dests].([]any)[1].(map[string]any)["weight"].(int64)
+		return int(n), nil
+	}
+	f := &share{s: s, paths: []string{"app-stable", "app-canary"}, route: weight}
+	env := canaryEnv(route)
+	env.Canary.Weights = []int{25, 100}
+	return s.fixture("canary", env, f, client, planned{gvr, "app"}, planned{deployments, "app-stable"}, planned{deployments, "app-canary"})
+}
+
+func rollingFixture(t *testing.T, batch int) steptest.Fixture {
+	t.Parallel()
+	s := newShop(t, deploy("app", "registry.local/shop:v1.2.3", 3, stableLabels()))
+	s.settled(t, "app")
+	f := &share{s: s, paths: []string{"app"}}
+	env := runbook.Environment{Rolling: &runbook.Rolling{Deployment: "app", Batch: batch}}
+	return s.fixture("rolling", env, f, dynamic.NewForConfigOrDie(s.cfg), planned{deployments, "app"})
+}
+
+// fixture ties a shop to the conformance suite.
+func (s *shop) fixture(name string, env runbook.Environment, f *share, client dynamic.Interface, objects ...planned) steptest.Fixture {
+	get := func(t testing.TB, o planned) *unstructured.Unstructured {
+		t.Helper()
+		u, err := client.Resource(o.gvr).Namespace(ns).Get(t.Context(), o.name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	annotate := func(ctx context.Context, o planned, key, value string) error {
+		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, key, value)
+		_, err := client.Resource(o.gvr).Namespace(ns).Patch(ctx, o.name, types.MergePatchType, patch, metav1.PatchOptions{})
+		return err
+	}
+	return steptest.Fixture{
+		Strategy: func() steps.Strategy { return s.strategy(name, f) },
+		Order:    s.order(env),
+		Faults:   s.faults,
+		State: func(t testing.TB) string {
+			out := ""
+			for _, o := range objects {
+				text, err := yaml.Marshal(get(t, o).Object["spec"])
+				if err != nil {
+					t.Fatal(err)
+				}
+				out += o.gvr.Resource + "/" + o.name + "\n" + string(text)
+			}
+			return out
+		},
+		Fences: func(t testing.TB) map[string]string {
+			out := map[string]string{}
+			for _, o := range objects {
+				out[o.name] = get(t, o).GetAnnotations()[kube.FenceAnnotation]
+			}
+			return out
+		},
+		Seize: func(t testing.TB, fence string) {
+			for _, o := range objects {
+				if err := annotate(t.Context(), o, kube.FenceAnnotation, fence); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		Disturb: func(testing.TB) func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			var wg sync.WaitGroup
+			for _, o := range objects {
+				wg.Go(func() {
+					tick := time.NewTicker(10 * time.Millisecond)
+					defer tick.Stop()
+					for n := 0; ctx.Err() == nil; n++ {
+						_ = annotate(ctx, o, "example.com/tick", fmt.Sprint(n))
+						<-tick.C
+					}
+				})
+			}
+			return func() { cancel(); wg.Wait() }
+		},
+		Answers: func(t testing.TB, n int) map[string]int {
+			got, err := f.Versions(t.Context(), runbook.Environment{}, n)
+			if err != nil {
+				t.Error(err)
+			}
+			return got
+		},
+	}
+}

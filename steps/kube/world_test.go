@@ -1,0 +1,294 @@
+package kube_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"mayday/state/runbook"
+	"mayday/steps"
+	"mayday/steps/drill/cluster"
+	"mayday/steps/kube"
+	"mayday/steps/steptest"
+)
+
+const ns = "shop"
+
+// shop is a production namespace on the practice cluster, with a kubelet that
+// makes pods ready at once.
+type shop struct {
+	cfg    *rest.Config
+	client kubernetes.Interface
+	routes map[string]schema.GroupVersionResource
+	faults *steptest.Faults
+	conn   func(runbook.Environment) (*kube.Cluster, error)
+}
+
+var (
+	virtualServices = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
+	httpRoutes      = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+)
+
+// newShop starts a cluster with the objects; it is gone when the test ends.
+func newShop(t *testing.T, objects ...runtime.Object) *shop {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	all := append([]runtime.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}}, objects...)
+	c, err := cluster.Start(ctx, cluster.Options{Objects: all})
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	s := &shop{cfg: c.Config(), faults: new(steptest.Faults)}
+	s.client, err = kubernetes.NewForConfig(s.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kubelet sync.WaitGroup
+	kubelet.Go(func() { runKubelet(ctx, s.client) })
+	t.Cleanup(func() { cancel(); c.Close(); kubelet.Wait() })
+	faulty := rest.CopyConfig(s.cfg)
+	faulty.Wrap(func(next http.RoundTripper) http.RoundTripper { return &faultyTransport{next, s.faults} })
+	s.conn = func(runbook.Environment) (*kube.Cluster, error) { return kube.New(faulty) }
+	return s
+}
+
+// faultyTransport puts steptest.Faults between the strategy and the server.
+type faultyTransport struct {
+	next   http.RoundTripper
+	faults *steptest.Faults
+}
+
+func (f *faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	reads := r.Method == http.MethodGet || r.URL.Query().Has("dryRun") || strings.Contains(r.URL.Path, "selfsubjectaccessreviews")
+	if reads {
+		return f.next.RoundTrip(r)
+	}
+	if err := f.faults.Before(); err != nil {
+		return nil, err
+	}
+	resp, err := f.next.RoundTrip(r)
+	if err != nil {
+		return resp, err
+	}
+	if resp.StatusCode >= 300 { // refused: nothing was written
+		return resp, nil
+	}
+	if err := f.faults.After(); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// runKubelet plays the node: it starts pods, or lets them fail as their image's tag
+// says, and ends those that terminate.
+func runKubelet(ctx context.Context, client kubernetes.Interface) {
+	for ctx.Err() == nil {
+		w, err := client.CoreV1().Pods(ns).Watch(ctx, metav1.ListOptions{})
+		if err != nil {
+			continue
+		}
+		for e := range w.ResultChan() {
+			if p, ok := e.Object.(*corev1.Pod); ok && e.Type != "DELETED" {
+				tend(ctx, client, p)
+			}
+		}
+	}
+}
+
+func tend(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
+	if p.DeletionTimestamp != nil {
+		_ = client.CoreV1().Pods(ns).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+		return
+	}
+	if p.Status.Phase == corev1.PodRunning || len(p.Status.ContainerStatuses) > 0 {
+		return
+	}
+	image := p.Spec.Containers[0].Image
+	status := corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{
+		{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}}
+	running := corev1.ContainerStatus{Name: p.Spec.Containers[0].Name, Ready: true, Image: image,
+		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}
+	fails := func(reason, message string) {
+		status.Phase = corev1.PodPending
+		status.Conditions[0].Status = corev1.ConditionFalse
+		running.Ready, running.State = false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
+	}
+	switch {
+	case strings.HasSuffix(image, "-crash"):
+		fails("CrashLoopBackOff", "back-off 5m0s restarting failed container\x1b[2J")
+	case strings.HasSuffix(image, "-pull"):
+		fails("ImagePullBackOff", "manifest unknown")
+	}
+	status.ContainerStatuses = []corev1.ContainerStatus{running}
+	raw, _ := json.Marshal(map[string]any{"status": status})
+	_, _ = client.CoreV1().Pods(ns).Patch(ctx, p.Name, types.StrategicMergePatchType, raw, metav1.PatchOptions{}, "status")
+}
+
+func deploy(name, image string, replicas int32, labels map[string]string) *appsv1.Deployment {
+	quarter := intstr.FromString("25%")
+	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}, Spec: appsv1.DeploymentSpec{
+		Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType,
+			RollingUpdate: &appsv1.RollingUpdateDeployment{MaxSurge: &quarter, MaxUnavailable: &quarter}},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "app", Image: image, Env: []corev1.EnvVar{{Name: "MODE", Value: "shop"}}}}}}}}
+}
+
+func service(name string, selector map[string]string) *corev1.Service {
+	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}, Spec: corev1.ServiceSpec{
+		Selector: selector, Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}}}}
+}
+
+func object(t testing.TB, text string) *unstructured.Unstructured {
+	t.Helper()
+	u := new(unstructured.Unstructured)
+	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	u.SetNamespace(ns)
+	return u
+}
+
+const virtualService = `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: app}
+spec:
+  hosts: [app]
+  http:
+  - match: [{headers: {x-tester: {exact: "1"}}}]
+    route: [{destination: {host: app-canary}}]
+  - route:
+    - {destination: {host: app-stable}, weight: 100}
+    - {destination: {host: app-canary}, weight: 0}
+`
+
+const httpRoute = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: app}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - backendRefs:
+    - {name: app-stable, port: 80, weight: 100}
+    - {name: app-canary, port: 80, weight: 0}
+`
+
+func stableLabels() map[string]string { return map[string]string{"app": "app", "track": "stable"} }
+func canaryLabels() map[string]string { return map[string]string{"app": "app", "track": "canary"} }
+
+// canaryObjects is the usual shape of a canary, ready to be changed by a test.
+func canaryObjects(t testing.TB, route string) []runtime.Object {
+	return []runtime.Object{
+		deploy("app-stable", "registry.local/shop:v1.2.3", 4, stableLabels()),
+		deploy("app-canary", "registry.local/shop:v1.2.3", 0, canaryLabels()),
+		service("app-stable", stableLabels()), service("app-canary", canaryLabels()), object(t, route),
+	}
+}
+
+// settled waits until the Deployments are rolled out.
+func (s *shop) settled(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		s.eventually(t, name+" is rolled out", func() bool {
+			d, err := s.client.AppsV1().Deployments(ns).Get(t.Context(), name, metav1.GetOptions{})
+			return err == nil && d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas == *d.Spec.Replicas &&
+				d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas
+		})
+	}
+}
+
+func (s *shop) eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for give := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(give) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (s *shop) order(env runbook.Environment) steps.Order {
+	env.Name, env.Production, env.Namespace, env.Image = "production", true, ns, "registry.local/shop:{version}"
+	env.URL = "http://127.0.0.1:1"
+	return steps.Order{ID: "r1", Environment: env, Version: "v1.2.4", Previous: "v1.2.3", Incident: "INC-20261122-01"}
+}
+
+func (s *shop) strategy(name string, traffic steps.Traffic) steps.Strategy {
+	return kube.Strategies(s.conn, traffic)[name]
+}
+
+// share is the pods' and the route's view of who would answer.
+type share struct {
+	s     *shop
+	paths []string                                          // Deployments, stable first
+	route func(ctx context.Context) (canary int, err error) // nil: the first Deployment alone
+}
+
+// Versions implements steps.Traffic by counting ready pods behind the route.
+func (f *share) Versions(ctx context.Context, _ runbook.Environment, n int) (map[string]int, error) {
+	weight := 0
+	if f.route != nil {
+		var err error
+		if weight, err = f.route(ctx); err != nil {
+			return nil, err
+		}
+	}
+	out := map[string]int{}
+	if err := f.spread(ctx, out, f.paths[0], n*(100-weight)/100); err != nil {
+		return nil, err
+	}
+	if weight > 0 {
+		if err := f.spread(ctx, out, f.paths[1], n*weight/100); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (f *share) spread(ctx context.Context, out map[string]int, name string, n int) error {
+	d, err := f.s.client.AppsV1().Deployments(ns).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	pods, err := f.s.client.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
+	if err != nil {
+		return err
+	}
+	var ready []string
+	for _, p := range pods.Items {
+		for _, c := range p.Status.Conditions {
+			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && p.DeletionTimestamp == nil {
+				_, tag, _ := strings.Cut(p.Spec.Containers[0].Image, ":")
+				ready = append(ready, tag)
+			}
+		}
+	}
+	if len(ready) == 0 {
+		return fmt.Errorf("nobody answers behind %s", name)
+	}
+	for i := range n {
+		out[ready[i%len(ready)]]++
+	}
+	return nil
+}
