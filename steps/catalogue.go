@@ -32,6 +32,12 @@ func Catalogue(rb *runbook.Runbook) []state.Step {
 	}
 }
 
+// CommandItems says which of the runbook's commands an item runs.
+var CommandItems = map[string]string{
+	"4.fix": "fix", "5.focused": "focused", "5.security": "security", "8.smoke": "smoke", "10.backup": "backup",
+	"10.alerts": "alerts", "10.migration": "migration", "10.config": "config", "12.security": "security-validation",
+}
+
 type catalogue struct{ rb *runbook.Runbook }
 
 // has reports whether the runbook has a command of that name.
@@ -59,7 +65,8 @@ func change(id, title, help string, needs ...string) state.Item {
 func auto(it state.Item) state.Item { it.Auto = true; return it }
 
 // command is an action where the runbook has the command, else a check.
-func (c catalogue) command(name, id, title, byHand string, needs ...string) state.Item {
+func (c catalogue) command(id, title, byHand string, needs ...string) state.Item {
+	name := CommandItems[id]
 	if c.has(name) {
 		return look(id, title, "runs the runbook's command \""+name+"\"", needs...)
 	}
@@ -126,8 +133,8 @@ func (c catalogue) develop() []state.Item {
 
 func (c catalogue) test() []state.Item {
 	return []state.Item{
-		c.command("focused", "5.focused", "Focused tests", "run the tests around the fix", "4.change"),
-		c.command("security", "5.security", "Security tests", "run what security tests there are", "4.change"),
+		c.command("5.focused", "Focused tests", "run the tests around the fix", "4.change"),
+		c.command("5.security", "Security tests", "run what security tests there are", "4.change"),
 		check("5.core", "Core functionality works", "try it by hand", "4.change"),
 		check("5.resolves", "The fix resolves the issue", "reproduce the issue, see it gone", "4.change"),
 		check("5.nothing", "Nothing new is broken", "look around the change", "4.change"),
@@ -158,7 +165,7 @@ func (c catalogue) staging() []state.Item {
 	return []state.Item{
 		change("8.deploy", "Staging deployment", "", "7.push"),
 		look("8.paths", "Critical paths on staging", "the runbook's HTTP checks", "8.deploy"),
-		c.command("smoke", "8.smoke", "Smoke tests", "run the smoke tests against staging", "8.deploy"),
+		c.command("8.smoke", "Smoke tests", "run the smoke tests against staging", "8.deploy"),
 		look("8.probes", "Staging healthy", "rollout status and the fixed function", "8.deploy"),
 	}
 }
@@ -178,13 +185,13 @@ func (c catalogue) strategy() []state.Item {
 func (c catalogue) production() []state.Item {
 	before := []string{"9.prove"}
 	return []state.Item{
-		c.command("backup", "10.backup", "Database backup verified", "taken, fresh, not empty, restorable"),
+		c.command("10.backup", "Database backup verified", "taken, fresh, not empty, restorable"),
 		look("10.rollback", "Rollback plan proven", "again, just now", before...),
-		c.command("alerts", "10.alerts", "Alerts configured and active", "rules loaded, Alertmanager reachable"),
+		c.command("10.alerts", "Alerts configured and active", "rules loaded, Alertmanager reachable"),
 		look("10.channels", "Channels reachable", "every channel took its last message"),
 		check("10.team", "Team standing by", "who is awake, and knows it"),
-		c.command("migration", "10.migration", "Migration dry run", "or there is no migration"),
-		c.command("config", "10.config", "Configuration consistent", "staging and production differ only where they should"),
+		c.command("10.migration", "Migration dry run", "or there is no migration"),
+		c.command("10.config", "Configuration consistent", "staging and production differ only where they should"),
 		change("10.deploy", "Production deployment", "stage by stage, a gate behind each",
 			"9.prove", "8.deploy", "8.paths", "8.smoke", "8.probes", "10.backup", "10.rollback", "10.alerts", "10.channels", "10.team", "10.migration", "10.config"),
 		look("10.validate", "Immediate validation", "the critical paths and the fixed function in production", "10.deploy"),
@@ -205,7 +212,7 @@ func (c catalogue) validate() []state.Item {
 	return []state.Item{
 		look("12.paths", "Critical paths", "the runbook's HTTP checks, in production", "10.deploy"),
 		look("12.fixed", "The fixed function", "the original issue is gone", "10.deploy"),
-		c.command("security-validation", "12.security", "Security validation", "the fix holds against the attack it closes", "10.deploy"),
+		c.command("12.security", "Security validation", "the fix holds against the attack it closes", "10.deploy"),
 		look("12.performance", "Performance against before", "no reading worse than before the deployment", "10.deploy"),
 	}
 }
