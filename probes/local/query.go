@@ -1,0 +1,107 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+
+	"mayday/probes"
+	"mayday/state"
+)
+
+var _ probes.Asker = (*Local)(nil)
+
+// Ask evaluates p.Query at the incident time at.
+func (l *Local) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Reading, error) {
+	return l.Query(ctx, p.Query, at)
+}
+
+// Query evaluates PromQL at an incident time. A query that cannot be read or that
+// gives no single number is a *state.Problem. Where there is no data, the reading's
+// text says whether targets do not answer; where scraping stands still, the
+// reading's time is that of the last scrape.
+func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Reading, error) {
+	q, err := l.engine.NewInstantQuery(ctx, storage.QueryableFunc(l.querier), nil, expr, at)
+	if err != nil {
+		return probes.Reading{}, &state.Problem{
+			What: "the query cannot be read", Why: state.Clean(err.Error()),
+			Do: "Correct the probe's query", Code: "prometheus-query",
+		}
+	}
+	defer q.Close()
+	res := q.Exec(ctx)
+	if res.Err != nil {
+		if ctx.Err() != nil {
+			return probes.Reading{}, fmt.Errorf("query: %w", ctx.Err())
+		}
+		return probes.Reading{}, &state.Problem{What: "the query fails", Why: state.Clean(res.Err.Error()), Code: "prometheus-query"}
+	}
+	r, err := reading(res)
+	if r.NoData {
+		r.Text = l.trouble()
+	}
+	if newest, late := l.late(at); late && err == nil {
+		r.At = newest
+	}
+	return r, err
+}
+
+// late says whether scraping had stopped well before at, and when.
+func (l *Local) late(at time.Time) (time.Time, bool) {
+	ms := l.newest.Load()
+	if ms == 0 {
+		return time.Time{}, false
+	}
+	newest := time.UnixMilli(ms).UTC()
+	// Scrapes that time out take real time, which a fast clock multiplies.
+	allowed := 2*l.opt.Interval.D() + l.opt.Clock.Incident(l.opt.Timeout+time.Second)
+	return newest, at.Sub(newest) > allowed
+}
+
+func reading(res *promql.Result) (probes.Reading, error) {
+	switch v := res.Value.(type) {
+	case promql.Scalar:
+		return probes.Reading{Value: v.V}, nil
+	case promql.Vector:
+		all := make([]probes.Series, len(v))
+		for i, s := range v {
+			if s.H != nil {
+				return probes.Reading{}, &state.Problem{
+					What: "the query gives a histogram, not a number",
+					Do:   "Wrap it, such as in histogram_quantile(0.95, …)",
+				}
+			}
+			all[i] = probes.Series{Labels: s.Metric.String(), Value: s.F}
+		}
+		return probes.One(all)
+	}
+	return probes.Reading{}, &state.Problem{
+		What: fmt.Sprintf("the query gives a %s, not a number", res.Value.Type()),
+		Do:   "Aggregate it, such as with sum(rate(…[1m]))",
+	}
+}
+
+// querier opens the store for a range of time (ms). While old data is being
+// dropped, a reader of it would fail: it gets what stays.
+func (l *Local) querier(mint, maxt int64) (storage.Querier, error) {
+	q, err := tsdb.NewBlockQuerier(tsdb.NewRangeHead(l.head, mint, maxt), mint, maxt)
+	if err != nil {
+		return nil, fmt.Errorf("metrics in memory: %w", err)
+	}
+	closeIt, again, newMint := l.head.IsQuerierCollidingWithTruncation(mint, maxt)
+	if !closeIt {
+		return q, nil
+	}
+	if err := q.Close(); err != nil {
+		return nil, errors.Join(errors.New("metrics in memory"), err)
+	}
+	if !again {
+		return storage.NoopQuerier(), nil
+	}
+	return tsdb.NewBlockQuerier(tsdb.NewRangeHead(l.head, newMint, maxt), newMint, maxt)
+}
