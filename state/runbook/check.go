@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -132,7 +133,7 @@ func (r *Runbook) checkEnvironment(b *binder, path string, e Environment) {
 	inCluster := e.Canary != nil || e.Rolling != nil
 	switch {
 	case e.Image == "" && (inCluster || e.Script == nil && e.URL == ""):
-		b.fail(path, "%s has no image: write image: registry/%s:{version}", path, r.Service)
+		b.fail(path, "%s has no image: write image: registry.example.com/%s:{version}", path, cmp.Or(r.Service, "name"))
 	case e.Image != "" && !strings.Contains(e.Image, "{version}"):
 		b.fail(path+".image", "%s.image must hold {version}, which is replaced by the tag", path)
 	}
@@ -335,5 +336,5 @@ func (r *Runbook) checkGate(b *binder) {
 	b.atLeast("gate.consecutive", g.Consecutive, 1)
 	b.notNegative("gate.patience", g.Patience)
 	b.notNegative("rollback.grace", r.Rollback.Grace)
-	b.word("rollback.on_exit", "word", r.Rollback.OnExit, exits)
+	b.word("rollback.on_exit", "on_exit", r.Rollback.OnExit, exits)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mattn/go-runewidth"
+
 	"mayday/state"
 )
 
@@ -74,7 +76,7 @@ func (e *Error) excerpt(is Issue) string {
 		if n == is.Line {
 			raw := []rune(e.source[n-1])
 			before := state.CleanLines(string(raw[:min(max(is.Column-1, 0), len(raw))]))
-			fmt.Fprintf(&b, "       | %s^\n", strings.Repeat(" ", len([]rune(before))))
+			fmt.Fprintf(&b, "       | %s^\n", strings.Repeat(" ", runewidth.StringWidth(before)))
 		}
 	}
 	return b.String()

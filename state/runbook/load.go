@@ -107,6 +107,10 @@ func parse(data []byte, b *binder) ast.Node {
 		if t := bad.GetToken(); t != nil && t.Position != nil {
 			p = place{t.Position.Line, t.Position.Column}
 		}
+		if p.line > 0 && p.line <= len(b.err.source) && strings.HasPrefix(strings.TrimLeft(b.err.source[p.line-1], " "), "\t") {
+			b.issue(p, "YAML is indented with spaces, and this line begins with a tab")
+			return nil
+		}
 		b.issue(p, "not YAML: %s", bad.GetMessage())
 		return nil
 	case err != nil:
