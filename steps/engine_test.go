@@ -21,9 +21,9 @@ func TestGoodRolloutReachesMonitoring(t *testing.T) {
 		defer r.bye()
 		defer r.feed(well)()
 		r.deploy()
-		in := r.until("deployed", func(in *state.Incident) bool { return in.Item("10.deploy").Status == state.ItemDone })
-		if in.Status != state.Monitoring || in.Mitigated.IsZero() {
-			t.Errorf("status %s after the deployment", in.Status)
+		in := r.until("mitigated", func(in *state.Incident) bool { return in.Status == state.Monitoring && !in.Mitigated.IsZero() })
+		if st := in.Item("10.deploy").Status; st != state.ItemDone {
+			t.Errorf("the deployment is %s", st)
 		}
 		if r.world.weight != 100 {
 			t.Errorf("weight %d", r.world.weight)
@@ -136,7 +136,7 @@ func TestRWorksWithoutAJournal(t *testing.T) {
 		}
 		r.journal.set(nil)
 		r.must(r.do(state.AddNote{Text: "the disk is back"}))
-		in, err := state.Fold(r.journal.events)
+		in, err := state.Fold(r.journal.all())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +225,7 @@ func TestTakeOver(t *testing.T) {
 		first, rb := r.Engine, r.o.Runbook
 		first.cancel() // it stops without a word, as a killed process does
 		first.wg.Wait()
-		r.open(rb, r.journal.events)
+		r.open(rb, r.journal.all())
 		defer r.bye()
 		in := r.until("looked at", func(in *state.Incident) bool { return in.Facts["cluster.now"] != "" })
 		if in.Rollouts[0].Status != state.RolloutInterrupted || in.Item("10.deploy").Status != state.ItemInterrupted {
@@ -246,7 +246,7 @@ func TestARollbackIsFinishedByTheNextKeeper(t *testing.T) {
 		first, rb := r.Engine, r.o.Runbook
 		first.cancel()
 		first.wg.Wait()
-		history := append(r.journal.events, state.Event{Seq: r.journal.seq + 1, Time: time.Now(), Actor: alice,
+		history := append(r.journal.all(), state.Event{Seq: r.journal.seq + 1, Time: time.Now(), Actor: alice,
 			Fact: state.RollbackStarted{Rollout: "r1", Target: "v1.2.3", Epoch: 1, Trigger: "R"}})
 		r.journal.events, r.journal.seq = history, r.journal.seq+1
 		r.open(rb, history)

@@ -43,8 +43,19 @@ func (m *memory) Append(at time.Time, actor state.Actor, _ uint64, facts ...stat
 }
 
 func (m *memory) Checkpoint(time.Time) ([]state.Event, error) { return nil, nil }
-func (m *memory) Head() (uint64, string)                      { return m.seq, "51ab9c2" }
-func (m *memory) Signed() uint64                              { return 0 }
+func (m *memory) Head() (uint64, string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.seq, "51ab9c2"
+}
+func (m *memory) Signed() uint64 { return 0 }
+
+// all gives the events written so far.
+func (m *memory) all() []state.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]state.Event(nil), m.events...)
+}
 
 func (m *memory) set(err error) {
 	m.mu.Lock()

@@ -338,9 +338,7 @@ func (e *Engine) finishRollout(actor state.Actor, r *state.Rollout, item, run st
 	if r.Production {
 		facts = append(facts, state.StatusChanged{To: state.Monitoring, Why: r.Version + " is in production"})
 	}
-	for _, f := range facts {
-		e.must(actor, f)
-	}
+	e.must(actor, facts...)
 }
 
 // failRollout says how a rollout ended before its end, and pulls the rollback where
