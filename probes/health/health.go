@@ -1,0 +1,197 @@
+// Package health looks at a service from outside, by HTTP: as a probe that the Hub
+// schedules, as a check with a yes or no and evidence, and as a count of which
+// version answers.
+//
+// What an answer means: a wrong status is knowledge and crit, however fast it
+// came. No answer (nothing listens, a reset, a TLS failure, a time-out) is an
+// error and not crit: from here nobody can tell a dead service from a dead
+// port-forward or VPN, and a rollback must not hang on mayday's own network.
+package health
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"mayday/probes"
+	"mayday/state"
+)
+
+// Kind is the kind of the probes this package asks.
+const Kind = "http"
+
+// Bounds of one request.
+const (
+	maxBody  = 1 << 20
+	patience = 10 * time.Second // where the caller's context has no time-out
+)
+
+// Options set an Asker up; the zero value will do.
+type Options struct {
+	// Redirects says to follow them. By default a redirect is the answer, with its
+	// status, so that a login page elsewhere never looks like health.
+	Redirects bool
+	// TLS for services with an authority of their own; nil: the system's.
+	TLS *tls.Config
+}
+
+// Asker asks HTTP probes. Safe for concurrent use.
+type Asker struct{ client *http.Client }
+
+var _ probes.Asker = (*Asker)(nil)
+
+// New makes an Asker.
+func New(opt Options) *Asker { return &Asker{client: client(opt, 2)} }
+
+// Close drops idle connections. Questions in flight go on.
+func (a *Asker) Close() { a.client.CloseIdleConnections() }
+
+func client(opt Options, conns int) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = conns
+	t.IdleConnTimeout = 30 * time.Second
+	if opt.TLS != nil {
+		t.TLSClientConfig = opt.TLS.Clone()
+	}
+	c := &http.Client{Transport: t}
+	if !opt.Redirects {
+		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
+	return c
+}
+
+// Ask makes the probe's request. The value is the latency in seconds until the
+// whole answer (its first MiB) was read, the text "200 12ms".
+func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Reading, error) {
+	method, address, ok := strings.Cut(p.Query, " ")
+	if !ok {
+		method, address = "", p.Query
+	}
+	if p.Method != "" {
+		method = p.Method
+	}
+	ans, err := send(ctx, a.client, request{method, address, p.Headers, p.Body})
+	if err != nil {
+		return probes.Reading{}, err
+	}
+	r := probes.Reading{Value: ans.took.Seconds(), Text: ans.String()}
+	if !expected(ans.status, p.Status) {
+		r.Verdict = state.Crit
+		r.Text += ", want " + wanted(p.Status)
+	}
+	return r, nil
+}
+
+func expected(got, want int) bool {
+	return got == want || want == 0 && got/100 == 2
+}
+
+func wanted(status int) string {
+	if status == 0 {
+		return "2xx"
+	}
+	return fmt.Sprint(status)
+}
+
+type request struct {
+	method, url string
+	headers     map[string]string
+	body        string
+}
+
+// line is the request as a person would type it, without its password.
+func (r request) line() string {
+	method := r.method
+	if method == "" {
+		method = http.MethodGet
+	}
+	if u, err := url.Parse(r.url); err == nil {
+		return method + " " + u.Redacted()
+	}
+	return method + " " + r.url
+}
+
+type answer struct {
+	status int
+	took   time.Duration
+	body   []byte
+	header http.Header
+}
+
+func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, round(a.took)) }
+
+// round writes a latency as the metrics pane shows it.
+func round(d time.Duration) string {
+	if d < time.Millisecond {
+		return "<1ms"
+	}
+	if d < 10*time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// send makes one request and reads the answer's body up to maxBody.
+func send(ctx context.Context, c *http.Client, r request) (answer, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, strings.NewReader(r.body))
+	if err != nil {
+		return answer{}, &state.Problem{What: "the address cannot be asked", Why: state.Clean(err.Error()), Do: "Correct it in the runbook", Code: "bad-address"}
+	}
+	req.Header.Set("User-Agent", "mayday")
+	for k, v := range r.headers {
+		if strings.EqualFold(k, "Host") {
+			req.Host = v
+			continue
+		}
+		req.Header.Set(k, v)
+	}
+	start := time.Now()
+	resp, err := c.Do(req)
+	if err != nil {
+		return answer{}, unanswered(ctx, r, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return answer{}, unanswered(ctx, r, err)
+	}
+	return answer{resp.StatusCode, time.Since(start), body, resp.Header}, nil
+}
+
+// unanswered says why no answer came. It wraps the context's error where that
+// ended the request.
+func unanswered(ctx context.Context, r request, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: no answer: %w", r.line(), ctx.Err())
+	}
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	p := &state.Problem{What: r.line() + " got no answer", Why: state.Clean(err.Error()), Code: "no-answer"}
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		p.Why = "connection refused"
+		p.Do = "Nothing listens there: is the service down, or a port-forward or VPN on this side?"
+	case errors.As(err, &dns):
+		p.Do = "The name is not known here: check the address and the VPN"
+	case errors.As(err, &cert):
+		p.Do = "The certificate is not trusted here: check the address and the authority"
+	}
+	return p
+}
