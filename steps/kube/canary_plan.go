@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -28,12 +28,16 @@ func (k canary) read(ctx context.Context, c *Cluster, order steps.Order, s *snap
 	var stable, can planned
 	var rt route
 	var rtLive *unstructured.Unstructured
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { stable, err = c.workloadFor(gctx, env.Canary.Stable, order); return err })
-	g.Go(func() (err error) { can, err = c.workloadFor(gctx, env.Canary.Canary, order); return err })
-	g.Go(func() (err error) { rt, rtLive, err = c.routeFor(gctx, env); return err })
-	if err := g.Wait(); err != nil {
-		return nil, nil, err
+	var errs [3]error
+	var wg sync.WaitGroup
+	wg.Go(func() { stable, errs[0] = c.workloadFor(ctx, env.Canary.Stable, order) })
+	wg.Go(func() { can, errs[1] = c.workloadFor(ctx, env.Canary.Canary, order) })
+	wg.Go(func() { rt, rtLive, errs[2] = c.routeFor(ctx, env) })
+	wg.Wait()
+	for _, err := range errs { // the same one each time, where several are wrong
+		if err != nil {
+			return nil, nil, err
+		}
 	}
 	if rt.Canary.Weight > 0 {
 		return nil, nil, &state.Problem{What: fmt.Sprintf("%s already receives %d %% of the traffic", rt.Canary.name(), rt.Canary.Weight),

@@ -13,11 +13,17 @@ import (
 
 // How the effect on traffic is observed, in real time.
 const (
-	samples         = 300 // requests for a share
-	answers         = 50  // requests that must all come from the target after a rollback
-	observePatience = 20 * time.Second
-	drainPatience   = 10 * time.Second
+	samples = 300 // requests for a share
+	answers = 50  // requests that must all come from the target after a rollback
 )
+
+// patience is how long effects on traffic may take, in real time.
+type patience struct {
+	follow time.Duration // until a changed weight is seen
+	drain  time.Duration // until a version that is left no longer answers
+}
+
+var usual = patience{follow: 20 * time.Second, drain: 10 * time.Second}
 
 // tolerance is how far, in percent, an observed share of n requests may lie from
 // the wanted one: four standard deviations of chance, and at least 5.
@@ -43,7 +49,7 @@ func (r *run) observe(ctx context.Context, share int, still func(context.Context
 	if why := r.unseen(); why != "" {
 		return 0, why, nil
 	}
-	give := time.Now().Add(observePatience)
+	give := time.Now().Add(r.patience.follow)
 	said := ""
 	for {
 		if err := still(ctx); err != nil {
@@ -93,11 +99,11 @@ func tally(counts map[string]int, version string) (share float64, named, total i
 
 // answering waits until only the target version answers, as connections to the
 // new one drain. The text says how many of the last requests did.
-func (r *run) answering(ctx context.Context, patience time.Duration) (string, error) {
+func (r *run) answering(ctx context.Context) (string, error) {
 	if why := r.unseen(); why != "" {
 		return "answers " + why, nil
 	}
-	give := time.Now().Add(patience)
+	give := time.Now().Add(r.patience.drain)
 	for {
 		counts, err := r.traffic.Versions(ctx, r.env(), answers)
 		_, named, total := tally(counts, r.plan.Target)

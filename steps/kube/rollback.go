@@ -210,7 +210,7 @@ func (r *run) seen(ctx context.Context) ([]string, error) {
 			Do: "Look: " + o.kubectl(r.c.Context, "describe")}
 	}
 	seen = append(seen, text)
-	text, err = r.answering(ctx, drainPatience)
+	text, err = r.answering(ctx)
 	if err != nil {
 		return seen, err
 	}

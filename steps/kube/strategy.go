@@ -19,7 +19,7 @@ import (
 // for each kubeconfig and context. traffic may be nil: then no share of traffic is
 // observed and the effects say so.
 func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic steps.Traffic) map[string]steps.Strategy {
-	b := &base{connect: connect, traffic: traffic, open: map[[2]string]*Cluster{}}
+	b := &base{connect: connect, traffic: traffic, patience: usual, open: map[[2]string]*Cluster{}}
 	return map[string]steps.Strategy{
 		"canary":  &strategy{base: b, recipe: canary{}},
 		"rolling": &strategy{base: b, recipe: rolling{}},
@@ -28,8 +28,9 @@ func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic ste
 
 // base is what all strategies share.
 type base struct {
-	connect func(runbook.Environment) (*Cluster, error)
-	traffic steps.Traffic
+	connect  func(runbook.Environment) (*Cluster, error)
+	traffic  steps.Traffic
+	patience patience
 
 	mu   sync.Mutex
 	open map[[2]string]*Cluster

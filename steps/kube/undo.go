@@ -70,6 +70,6 @@ func (canary) undo(s snapshot, ns string) []undo {
 				return append(ops, s.Canary.replicaOps(live, s.Canary.Replicas, false)...), err
 			}},
 			// Connections to the canary end by themselves before its pods do.
-			before: func(ctx context.Context, r *run) { _, _ = r.answering(ctx, drainPatience) }},
+			before: func(ctx context.Context, r *run) { _, _ = r.answering(ctx) }},
 	}
 }
