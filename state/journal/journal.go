@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mayday/state"
@@ -36,7 +37,18 @@ type Journal struct {
 	suspect bool // a write or sync failed: look before the next write
 	closed  bool
 	buf     []byte
+
+	// tip is what Head and Signed say, apart from mu: a disk that hangs in Append
+	// must not keep anybody from asking.
+	tip atomic.Pointer[tip]
 }
+
+type tip struct {
+	seq, signed uint64
+	head        string
+}
+
+func (j *Journal) publish() { j.tip.Store(&tip{j.seq, j.signed, j.head}) }
 
 // Create makes an incident's folder with an empty journal, takes the keeper's lock
 // and gives the writer. The error is fs.ErrExist (errors.Is) where the incident has a
@@ -87,7 +99,9 @@ func create(fsys FS, l *Lock) (*Journal, error) {
 	if err := errors.Join(f.Sync(), syncDir(l.folder), syncDir(filepath.Dir(l.folder))); err != nil {
 		return nil, errors.Join(problem("the journal cannot be made", err), f.Close())
 	}
-	return &Journal{fsys: fsys, folder: l.folder, lock: l, keys: k, file: f, head: origin}, nil
+	j := &Journal{fsys: fsys, folder: l.folder, lock: l, keys: k, file: f, head: origin}
+	j.publish()
+	return j, nil
 }
 
 // Open takes the keeper's lock and opens an incident's journal to go on writing,
@@ -130,6 +144,7 @@ func (l *Lock) open(fsys FS) (*Journal, []state.Event, error) {
 	if j.keys, err = loadKeys(l.folder); err != nil {
 		j.notes = append(j.notes, "the journal goes on without signatures: "+state.Clean(err.Error()))
 	}
+	j.publish()
 	return j, events, nil
 }
 
@@ -199,23 +214,18 @@ func (j *Journal) Folder() string { return j.folder }
 // PublicKey verifies the journal's checkpoints; "" where they cannot be signed.
 func (j *Journal) PublicKey() string { return j.keys.public }
 
-// Head gives the last event's number and the short form of its hash, 0 and "" for
-// an empty journal.
+// Head gives the last acknowledged event's number and the short form of its hash, 0
+// and "" for an empty journal. It never waits, not even while Append does.
 func (j *Journal) Head() (seq uint64, hash string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.seq == 0 {
+	t := j.tip.Load()
+	if t.seq == 0 {
 		return 0, ""
 	}
-	return j.seq, shortHash(j.head)
+	return t.seq, shortHash(t.head)
 }
 
-// Signed is the last event that a checkpoint signs.
-func (j *Journal) Signed() uint64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.signed
-}
+// Signed is the last event that a checkpoint signs. It never waits.
+func (j *Journal) Signed() uint64 { return j.tip.Load().signed }
 
 // Append writes facts as the next events, with one write and one sync, and gives
 // the events; they are on disk when it returns. Where a checkpoint is due it is
@@ -251,6 +261,7 @@ func (j *Journal) Append(at time.Time, actor state.Actor, expect uint64, facts .
 	j.lastOff = j.size + int64(b.last)
 	j.size += int64(len(b.buf))
 	j.seq, j.head, j.signed = b.seq, b.head, b.signed
+	j.publish()
 	if cap(j.buf) > 1<<20 {
 		j.buf = nil // one huge event must not be paid for ever after
 	}
@@ -261,18 +272,15 @@ func (j *Journal) Append(at time.Time, actor state.Actor, expect uint64, facts .
 // people outside then hold. It gives the event that was appended, and no event where
 // all is signed already or there is no key.
 func (j *Journal) Checkpoint(at time.Time) ([]state.Event, error) {
-	j.mu.Lock()
-	seq, head, keys := j.seq, j.head, j.keys
-	done := seq == 0 || keys.signer == nil || j.signed+1 >= seq
-	j.mu.Unlock()
-	if done {
+	t := j.tip.Load()
+	if t.seq == 0 || j.keys.signer == nil || t.signed+1 >= t.seq {
 		return nil, nil
 	}
-	c, err := keys.checkpoint(seq, head)
+	c, err := j.keys.checkpoint(t.seq, t.head)
 	if err != nil {
 		return nil, err
 	}
-	events, err := j.Append(at, state.Actor{User: state.Mayday}, seq, c)
+	events, err := j.Append(at, state.Actor{User: state.Mayday}, t.seq, c)
 	if errors.Is(err, ErrConflict) {
 		return j.Checkpoint(at)
 	}

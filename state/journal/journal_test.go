@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -449,5 +450,32 @@ func BenchmarkRead(b *testing.B) {
 		if _, rep, err := Read(j.Folder()); err != nil || rep.Events < 10000 {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestAskingNeverWaitsForTheDisk is what keeps R quick while the disk hangs.
+func TestAskingNeverWaitsForTheDisk(t *testing.T) {
+	f := &faulty{}
+	j := createOn(t, f)
+	must(t, j, remark(1))
+	f.mu.Lock() // the disk hangs
+	done := make(chan error)
+	go func() {
+		_, err := j.Append(t0, alice, 0, remark(2))
+		done <- err
+	}()
+	for j.mu.TryLock() { // until Append is in the middle
+		j.mu.Unlock()
+		runtime.Gosched()
+	}
+	if seq, hash := j.Head(); seq != 1 || hash == "" || j.Signed() != 0 {
+		t.Errorf("head %d %s", seq, hash)
+	}
+	f.mu.Unlock()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if seq, _ := j.Head(); seq != 2 {
+		t.Errorf("head %d", seq)
 	}
 }

@@ -268,3 +268,42 @@ func TestOutputIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestSamplesOnADiskThatFails(t *testing.T) {
+	folder := t.TempDir()
+	w, err := NewSampleWriter(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := w.file
+	w.file, _ = os.Open(good.Name()) // cannot be written
+	w.Add(sample(1, state.OK))
+	if err := w.Flush(); err == nil {
+		t.Fatal("written")
+	}
+	if _, err := w.Add(sample(2, state.OK)); err == nil {
+		t.Fatal("the owner is not told")
+	}
+	w.file.Close()
+	w.file = good
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Add(sample(3, state.OK)); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if got, _ := ReadSamples(folder); len(got) != 2 || got[0].Value != 2 {
+		t.Fatalf("%+v", got)
+	}
+	w, _ = NewSampleWriter(folder)
+	defer w.Close()
+	for i := 0; ; i++ { // nobody flushes
+		if _, err := w.Add(sample(i, state.OK)); err != nil {
+			if len(w.pending) > maxPending+1000 {
+				t.Errorf("%d bytes wait", len(w.pending))
+			}
+			break
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -26,16 +25,23 @@ const MaxSamples = 256 << 20
 // thinEvery is what a thinned recording keeps of a probe whose verdict stays.
 const thinEvery = 30 * time.Second
 
+// maxPending bounds what waits in memory for a disk that hangs.
+const maxPending = 4 << 20
+
 // SampleWriter records the readings of probes for replays. Safe for concurrent use.
 type SampleWriter struct {
-	mu     sync.Mutex
-	file   *os.File
-	buf    *bufio.Writer
-	size   int64 // of all files
-	bound  int64
-	kept   map[string]state.Sample // the last one written, by probe
-	warned int
-	err    error
+	mu      sync.Mutex
+	pending []byte
+	size    int64 // of all files, and of what is pending
+	bound   int64
+	kept    map[string]state.Sample // the last one recorded, by probe
+	warned  int
+	err     error
+
+	disk  sync.Mutex // held while writing
+	file  *os.File
+	spare []byte
+	torn  bool // the file may end within a line
 }
 
 // NewSampleWriter starts a new file of samples in an incident's folder. Earlier
@@ -62,7 +68,6 @@ func newSampleWriter(folder string, bound int64) (*SampleWriter, error) {
 	for n := len(names) + 1; ; n++ {
 		w.file, err = os.OpenFile(filepath.Join(dir, fmt.Sprintf("%04d.jsonl", n)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err == nil {
-			w.buf = bufio.NewWriterSize(w.file, 64<<10)
 			return w, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
@@ -71,10 +76,10 @@ func newSampleWriter(folder string, bound int64) (*SampleWriter, error) {
 	}
 }
 
-// Add records samples; they reach the file with the next Flush. The notice is not
-// empty once when thinning starts and once when recording stops: the owner journals
-// it. An error of the disk is kept and comes from here on from every call; nothing
-// but the recording suffers.
+// Add records samples, in memory: it never waits for the disk. They reach the file
+// with the next Flush. The notice is not empty once when thinning starts and once when
+// recording stops: the owner journals it. The error is the last Flush's, or that so
+// much waits for the disk that samples were dropped; nothing but the recording suffers.
 func (w *SampleWriter) Add(samples ...state.Sample) (notice string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,19 +90,21 @@ func (w *SampleWriter) Add(samples ...state.Sample) (notice string, err error) {
 		if w.size >= w.bound || w.size >= w.bound/2 && !w.due(x) {
 			continue
 		}
+		if len(w.pending) >= maxPending {
+			return w.notice(), errPending
+		}
 		line, err := json.Marshal(x)
 		if err != nil {
 			return w.notice(), fmt.Errorf("sample of %s: %w", state.Clean(x.Probe), err)
 		}
-		n, err := w.buf.Write(append(line, '\n'))
-		w.size += int64(n)
+		w.pending = append(append(w.pending, line...), '\n')
+		w.size += int64(len(line)) + 1
 		w.kept[x.Probe] = x
-		if err != nil && w.err == nil {
-			w.err = problem("samples cannot be kept", err)
-		}
 	}
 	return w.notice(), w.err
 }
+
+var errPending = &state.Problem{What: "samples are being dropped", Why: "the disk does not take them", Code: "disk"}
 
 // due reports whether a thinned recording keeps the sample.
 func (w *SampleWriter) due(x state.Sample) bool {
@@ -124,21 +131,39 @@ func (w *SampleWriter) notice() string {
 	return fmt.Sprintf("recorded samples take %d MiB, the most an incident may have: a replay will show none after this", w.size>>20)
 }
 
-// Flush hands what was added to the operating system. The owner calls it each second.
+// Flush hands what was added to the operating system, and waits for that. The owner
+// calls it each second. After an error what could not be written is dropped, and the
+// next Flush tries afresh; its torn line is left out by readers.
 func (w *SampleWriter) Flush() error {
+	w.disk.Lock()
+	defer w.disk.Unlock()
+	w.mu.Lock()
+	out := w.pending
+	w.pending = w.spare[:0]
+	w.mu.Unlock()
+	var err error
+	if len(out) > 0 && w.torn {
+		_, err = w.file.Write([]byte{'\n'})
+	}
+	if len(out) > 0 && err == nil {
+		_, err = w.file.Write(out)
+		w.torn = err != nil
+	}
+	w.spare = out
+	if err != nil {
+		err = problem("samples cannot be kept", err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.buf.Flush(); err != nil && w.err == nil {
-		w.err = problem("samples cannot be kept", err)
-	}
-	return w.err
+	w.err = err
+	return err
 }
 
 // Close flushes and closes the file.
 func (w *SampleWriter) Close() error {
 	err := w.Flush()
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.disk.Lock()
+	defer w.disk.Unlock()
 	return errors.Join(err, w.file.Close())
 }
 
