@@ -1,0 +1,164 @@
+// Package rollout watches how far Deployments are: which share of their pods is
+// ready, whether the rollout is complete, and at once when a pod cannot start.
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"mayday/probes"
+	"mayday/state"
+)
+
+// Kind is the kind of the probes this package asks.
+const Kind = "rollout"
+
+// Asker answers for the Deployments of one namespace. Safe for concurrent use.
+type Asker struct {
+	namespace       string
+	host            string
+	deploymentsRead dynamic.ResourceInterface
+	podsRead        dynamic.ResourceInterface
+	deployments     *mirror[appsv1.Deployment]
+	pods            *mirror[corev1.Pod]
+}
+
+var _ probes.Asker = (*Asker)(nil)
+
+// New makes an Asker on a cluster. Askers of one configuration share its
+// connection. It does not connect.
+func New(cfg *rest.Config, namespace string) (*Asker, error) {
+	own := rest.CopyConfig(cfg)
+	own.QPS, own.Burst = 50, 100 // two watches, and fresh reads while they are down
+	own.Timeout = 0              // would cut the watches; every read has its own
+	client, err := dynamic.NewForConfig(own)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	in := func(group, resource string) dynamic.ResourceInterface {
+		return client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}).Namespace(namespace)
+	}
+	a := &Asker{namespace: namespace, host: cfg.Host, deploymentsRead: in("apps", "deployments"), podsRead: in("", "pods")}
+	a.deployments = newMirror[appsv1.Deployment](a.deploymentsRead)
+	a.pods = newMirror[corev1.Pod](a.podsRead)
+	return a, nil
+}
+
+// Run keeps one watch of the namespace's Deployments and one of its pods until ctx
+// ends, and then returns nil. Until Run is called, and while a watch is down, Ask
+// reads from the server instead. Call it once.
+func (a *Asker) Run(ctx context.Context) error {
+	var watches sync.WaitGroup
+	watches.Go(func() { a.deployments.run(ctx) })
+	watches.Go(func() { a.pods.run(ctx) })
+	watches.Wait()
+	return nil
+}
+
+// Ask says how far the Deployment in p.Query ("deployment/app") is: the value is
+// its ready share from 0 to 1, the text "3/3 ready" or what it waits for. The
+// verdict is at least warn while the rollout is incomplete by the rule of kubectl
+// rollout status, and crit when its deadline passed or a pod cannot start.
+func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Reading, error) {
+	kind, name, ok := strings.Cut(p.Query, "/")
+	if kind = strings.ToLower(kind); !ok || name == "" || kind != "deployment" && kind != "deploy" {
+		return probes.Reading{}, &state.Problem{
+			What: fmt.Sprintf("cannot watch the rollout of %q", p.Query),
+			Do:   "Write it as deployment/name in the runbook", Code: "rollout-query",
+		}
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, readTime)
+		defer cancel()
+	}
+	d, err := a.deployment(ctx, name)
+	if err != nil {
+		return probes.Reading{}, a.explain(ctx, name, err)
+	}
+	pods, err := a.podsOf(ctx, d)
+	if err != nil {
+		return probes.Reading{}, a.explain(ctx, name, err)
+	}
+	return status(d, pods), nil
+}
+
+var errMissing = errors.New("not found")
+
+func (a *Asker) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
+	if d, live := a.deployments.get(name); live {
+		if d == nil {
+			return nil, errMissing
+		}
+		return d, nil
+	}
+	u, err := a.deploymentsRead.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, errMissing
+	}
+	if err != nil {
+		return nil, err
+	}
+	return typed[appsv1.Deployment](u)
+}
+
+func (a *Asker) podsOf(ctx context.Context, d *appsv1.Deployment) ([]*corev1.Pod, error) {
+	sel, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return nil, err
+	}
+	if pods, live := a.pods.where(func(p *corev1.Pod) bool { return sel.Matches(labels.Set(p.Labels)) }); live {
+		return pods, nil
+	}
+	l, err := a.podsRead.List(ctx, metav1.ListOptions{LabelSelector: sel.String()})
+	if err != nil {
+		return nil, err
+	}
+	var pods []*corev1.Pod
+	for i := range l.Items {
+		p, err := typed[corev1.Pod](&l.Items[i])
+		if err != nil {
+			return nil, err
+		}
+		pods = append(pods, p)
+	}
+	return pods, nil
+}
+
+func (a *Asker) explain(ctx context.Context, name string, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("deployment %s: the cluster does not answer: %w", name, ctx.Err())
+	case errors.Is(err, errMissing):
+		return &state.Problem{
+			What: fmt.Sprintf("there is no deployment %q in namespace %q", name, a.namespace),
+			Do:   "Correct the name or the namespace in the runbook", Code: "deployment-missing",
+		}
+	case strings.Contains(err.Error(), "text/html"):
+		return &state.Problem{
+			What: fmt.Sprintf("asked the cluster at %s, got a web page (HTML)", a.host),
+			Why:  "likely a login page or a proxy in between", Do: "Check the kubeconfig's server address", Code: "cluster-unreachable",
+		}
+	case apierrors.IsUnauthorized(err):
+		return &state.Problem{What: "the cluster does not know who asks", Why: state.Clean(err.Error()), Do: "Log in again: the credentials may have expired", Code: "cluster-denied"}
+	case apierrors.IsForbidden(err):
+		return &state.Problem{What: "the cluster forbids reading the rollout", Why: state.Clean(err.Error()), Do: "Ask for get, list and watch on deployments and pods", Code: "cluster-denied"}
+	}
+	return &state.Problem{
+		What: fmt.Sprintf("the cluster cannot be asked about deployment %q", name), Why: state.Clean(err.Error()),
+		Do: "Check the cluster's address, the network and the VPN", Code: "cluster-unreachable",
+	}
+}
