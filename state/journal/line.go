@@ -16,7 +16,7 @@ import (
 
 // MaxLine bounds a line, newline included. An event that does not fit is refused
 // when it is appended; big things belong into output/ and evidence/.
-const MaxLine = 8 << 20
+const MaxLine = 4 << 20
 
 // ShortHash is how many characters of a hash people compare.
 const ShortHash = 12

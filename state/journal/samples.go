@@ -26,7 +26,7 @@ const MaxSamples = 256 << 20
 const thinEvery = 30 * time.Second
 
 // maxPending bounds what waits in memory for a disk that hangs.
-const maxPending = 4 << 20
+const maxPending = 1 << 20
 
 // SampleWriter records the readings of probes for replays. Safe for concurrent use.
 type SampleWriter struct {
