@@ -118,9 +118,6 @@ func (e *Engine) fire(actor state.Actor, trigger string) {
 	go func() {
 		defer e.lane.Done()
 		e.rollback(actor, r, in.Epoch+1, trigger)
-		e.mu.Lock()
-		e.rolling = false
-		e.mu.Unlock()
 	}()
 }
 
@@ -138,6 +135,11 @@ func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, trigge
 			e.must(e.mayday(), op)
 		})
 	}
+	// Free before the outcome can be seen, so that whoever sees a failure can press R
+	// again at once; until it is recorded, the fold says that it runs.
+	e.mu.Lock()
+	e.rolling = false
+	e.mu.Unlock()
 	if err != nil {
 		e.rollbackFailed(r, seen, err)
 		return
@@ -224,9 +226,6 @@ func (e *Engine) pickUp() {
 			go func() {
 				defer e.lane.Done()
 				e.rollback(e.mayday(), r, in.Epoch+1, "the last keeper died in the rollback: "+in.Rollback.Trigger)
-				e.mu.Lock()
-				e.rolling = false
-				e.mu.Unlock()
 			}()
 		}
 	case state.RollbackArmed:
