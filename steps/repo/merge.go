@@ -89,8 +89,8 @@ func (r *Repo) previewMerge(ctx context.Context, job steps.Job) (steps.Preview, 
 			lines = append(lines, typed(mergeArgs(at, t, branch, commit)))
 		} else {
 			picks, err := r.picks(ctx, job, t)
-			if err != nil {
-				return steps.Preview{}, err
+			if err != nil { // the branch may not be fetched yet
+				picks = []string{job.Fact("baseline.commit") + ".." + commit}
 			}
 			lines = append(lines, typed(pickArgs(at, picks)))
 		}

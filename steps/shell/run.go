@@ -208,8 +208,10 @@ func (p *process) end(exited <-chan struct{}) {
 			// Signal 0 only asks whether anybody is left; the dead that nobody has
 			// buried yet count, so silence counts too.
 			if errors.Is(syscall.Kill(group, 0), syscall.ESRCH) {
-				quiet = quietPolls
-			} else if isClosed(exited) && isClosed(p.silent) {
+				<-exited
+				return // nobody is left, and the number may soon be another's
+			}
+			if isClosed(exited) && isClosed(p.silent) {
 				quiet++
 			}
 		case <-deadline.C:

@@ -1,0 +1,237 @@
+package comms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mayday/state"
+)
+
+// queue folds events as the Engine does.
+type queue struct {
+	mu      sync.Mutex
+	in      *state.Incident
+	changed chan struct{}
+	full    bool // the journal takes nothing
+}
+
+func newQueue() *queue {
+	in := incident()
+	in.Declared = time.Now().UTC()
+	return &queue{in: in, changed: make(chan struct{})}
+}
+
+func (q *queue) Incident() *state.Incident { q.mu.Lock(); defer q.mu.Unlock(); return q.in.Clone() }
+func (q *queue) Now() time.Time            { return q.in.Clock.At(time.Now()) }
+func (q *queue) Changed() <-chan struct{}  { q.mu.Lock(); defer q.mu.Unlock(); return q.changed }
+
+func (q *queue) Record(f state.Fact) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.full {
+		return errors.New("no space left")
+	}
+	err := q.in.Apply(state.Event{Seq: q.in.Seq + 1, Time: q.Now(), Fact: f})
+	close(q.changed)
+	q.changed = make(chan struct{})
+	return err
+}
+
+func (q *queue) add(t *testing.T, purpose, channel string) string {
+	t.Helper()
+	id := fmt.Sprintf("m%d", q.Incident().Seq+1)
+	if err := q.Record(state.MessageQueued{ID: id, Channel: channel, Purpose: purpose}); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (q *queue) message(id string) state.Message {
+	for _, m := range q.Incident().Messages {
+		if m.ID == id {
+			return m
+		}
+	}
+	return state.Message{}
+}
+
+// start runs an outbox in the bubble until stop, which waits for it.
+func start(t *testing.T, q *queue, send func(context.Context, string, state.Message) error) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- (&Outbox{send: send}).Run(ctx, q) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestPagesNeverWaitForUpdates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		for i := range 10 {
+			q.add(t, "update", fmt.Sprintf("slow%d", i))
+		}
+		q.add(t, "update", "team")
+		page := q.add(t, "page", "team")
+		stop := start(t, q, func(ctx context.Context, _ string, m state.Message) error {
+			if m.Purpose == "page" {
+				return nil
+			}
+			<-ctx.Done() // a channel that never answers
+			return ctx.Err()
+		})
+		synctest.Wait()
+		if q.message(page).Sent.IsZero() {
+			t.Error("the page waits")
+		}
+		stop()
+		if m := q.message("m1"); m.Tries != 0 {
+			t.Errorf("a try that we cut short was recorded: %+v", m)
+		}
+	})
+}
+
+func TestRetriesInOrderUntilDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		a, b := q.add(t, "update", "team"), q.add(t, "update", "team")
+		var order []string
+		began := time.Now()
+		stop := start(t, q, func(_ context.Context, incident string, m state.Message) error {
+			if incident != q.in.ID {
+				t.Errorf("incident %q", incident)
+			}
+			order = append(order, m.ID)
+			if time.Since(began) < 5*time.Second {
+				return errors.New("down")
+			}
+			return nil
+		})
+		defer stop()
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if fmt.Sprint(order) != fmt.Sprint([]string{a, a, a, b}) {
+			t.Errorf("order %v", order)
+		}
+		if m := q.message(a); m.Tries != 3 || m.Sent.Sub(began) != 6*time.Second {
+			t.Errorf("%+v after %s", m, m.Sent.Sub(began))
+		}
+	})
+}
+
+func TestGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		gone := q.add(t, "update", "gone")
+		slow := q.add(t, "update", "down")
+		tries := map[string]int{}
+		var mu sync.Mutex
+		stop := start(t, q, func(_ context.Context, _ string, m state.Message) error {
+			mu.Lock()
+			defer mu.Unlock()
+			tries[m.ID]++
+			if m.ID == gone {
+				return &failure{Problem: &state.Problem{What: "404"}, permanent: true}
+			}
+			return errors.New("down")
+		})
+		defer stop()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if m := q.message(gone); !m.Dead || tries[gone] != 1 {
+			t.Errorf("%+v after %d tries", m, tries[gone])
+		}
+		if m := q.message(slow); !m.Dead || tries[slow] != MaxTries || m.Tries != MaxTries {
+			t.Errorf("%+v after %d tries", m, tries[slow])
+		}
+	})
+}
+
+func TestAnOldMessageIsNotHammered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		id := q.add(t, "update", "down")
+		time.Sleep(time.Hour) // no keeper
+		stop := start(t, q, func(context.Context, string, state.Message) error { return errors.New("down") })
+		defer stop()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if m := q.message(id); m.Dead || m.Tries > 6 {
+			t.Errorf("%+v", m)
+		}
+	})
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		q.add(t, "update", "team")
+		var at []time.Duration
+		began := time.Now()
+		stop := start(t, q, func(context.Context, string, state.Message) error {
+			at = append(at, time.Since(began))
+			if len(at) == 1 {
+				return &failure{Problem: &state.Problem{What: "429"}, after: 40 * time.Second}
+			}
+			return nil
+		})
+		defer stop()
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if len(at) != 2 || at[1] != 40*time.Second {
+			t.Errorf("tried at %v", at)
+		}
+	})
+}
+
+func TestFullDiskSendsNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		id := q.add(t, "update", "team")
+		sent := 0
+		stop := start(t, q, func(context.Context, string, state.Message) error {
+			sent++
+			q.mu.Lock()
+			q.full = true
+			q.mu.Unlock()
+			return nil
+		})
+		defer stop()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		q.mu.Lock()
+		q.full = false
+		q.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if m := q.message(id); sent != 1 || m.Sent.IsZero() {
+			t.Errorf("sent %d times, %+v", sent, m)
+		}
+	})
+}
+
+func TestDueIsInRealTime(t *testing.T) {
+	in := incident()
+	in.Clock = state.Clock{Origin: night, Base: night, Speed: 60}
+	in.Messages = []state.Message{{ID: "m1", Channel: "team", Tries: 2, Queued: night}, {ID: "m2", Channel: "team", Queued: night},
+		{ID: "m3", Channel: "team", Purpose: "page", Queued: night.Add(time.Second)}}
+	due := Due(in, night.Add(2*time.Minute)) // two seconds real
+	if len(due) != 1 || due[0].ID != "m3" {
+		t.Errorf("due %+v", due)
+	}
+	due = Due(in, night.Add(6*time.Minute))
+	if len(due) != 2 || due[0].ID != "m3" || due[1].ID != "m1" {
+		t.Errorf("due %+v", due)
+	}
+	if NextTry(0) != 0 || NextTry(1) != 2*time.Second || NextTry(3) != 8*time.Second || NextTry(50) != time.Minute {
+		t.Error("the waits are wrong")
+	}
+}

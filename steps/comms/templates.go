@@ -1,0 +1,244 @@
+package comms
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"mayday/state"
+	"mayday/state/runbook"
+)
+
+// builtIn are the messages where the runbook has none of its own. They hold no
+// secrets, and what customers read holds no names and no causes.
+var builtIn = map[string]string{
+	"declared": `INCIDENT DECLARED: {{.Severity}}
+
+Title: {{.Title}}
+{{with .Service}}Service: {{.}}
+{{end}}{{with .Impact}}Impact: {{.}}
+{{end}}Started: {{.Started}}
+Status: {{.Status}}
+{{with .ETA}}ETA: {{.}}
+{{end}}
+We are aware of an issue affecting {{or .Service .Title}}.
+Our team is on it{{with .Every}} and will provide updates every {{.}}{{end}}.
+
+{{with .Commander}}Incident Commander: {{.}}
+{{end}}{{with .WarRoom}}War Room: {{.}}
+{{end}}{{with .Ticket}}Ticket: {{.}}
+{{end}}Incident: {{.ID}}
+{{with .PublicKey}}Journal key: {{.}}
+{{end}}{{with .Head}}Journal head: {{.}}
+{{end}}
+#incident #{{lower .Severity}}`,
+
+	"update": `INCIDENT UPDATE: {{.Severity}} ({{.Duration}})
+
+{{.ID}}: {{.Title}}
+Status: {{.Status}}
+{{with .RootCause}}Root Cause: {{.}}
+{{end}}{{with .Action}}Action: {{.}}
+{{end}}{{with .ETA}}ETA: {{.}}
+{{end}}{{with .Every}}
+Next update in {{.}}{{with $.NextUpdate}} ({{.}}){{end}}.
+{{end}}{{with .Head}}Journal head: {{.}}{{end}}`,
+
+	"customers": `{{or .Service .Title}}: {{.Public}}
+
+Since {{.Started}} you may have trouble using {{or .Service "our service"}}.{{with .Impact}}
+{{.}}{{end}}
+{{with .ETA}}We expect it to be fixed: {{.}}.
+{{end}}{{with .NextUpdate}}We will write again by {{.}}.
+{{end}}We are sorry for the inconvenience.`,
+
+	"resolved": `INCIDENT RESOLVED: {{.Severity}}
+
+Title: {{.Title}}
+Duration: {{.Duration}}
+{{with .Resolution}}Resolution: {{.}}
+{{end}}
+Service is fully restored.{{with .Monitor}} It was watched for {{.}} after the fix.{{end}}
+A detailed post-mortem will be shared within 48 hours.
+
+Thank you for your patience.{{with .Head}}
+
+Journal head: {{.}}{{end}}`,
+
+	"page": `PAGE {{.Severity}}: {{with .Extra.who}}{{.}}, {{end}}you are needed{{with .Extra.role}} as {{.}}{{end}}
+
+{{.ID}}: {{.Title}}
+{{with .Impact}}Impact: {{.}}
+{{end}}Running for {{.Duration}}, status {{.Status}}.
+{{with .Commander}}Incident Commander: {{.}}
+{{end}}{{with .WarRoom}}War Room: {{.}}
+{{end}}Take it: mayday ack --incident {{.ID}}`,
+
+	"review": `REVIEW NEEDED NOW: {{.Severity}} hotfix for {{or .Service .Title}}
+
+{{.ID}}: {{.Title}}
+{{with .Branch}}Branch: {{.}}
+{{end}}{{with .Commit}}Commit: {{.}}
+{{end}}{{with .Change}}Change: {{.}} lines
+{{end}}Look for security and correctness, not style. Somebody other than the author signs:
+mayday approve --incident {{.ID}}`,
+
+	"rollback": `ROLLED BACK: {{.Severity}} {{or .Service .Title}}
+
+{{.ID}}: {{.Title}}
+{{with .Extra.target}}Production runs {{.}} again.
+{{end}}{{with .Extra.reason}}Reason: {{.}}
+{{end}}{{with .Extra.verified}}Verified: {{.}}
+{{end}}The incident goes on; status {{.Status}}.{{with .Head}}
+Journal head: {{.}}{{end}}`,
+
+	"deployed": `HOTFIX DEPLOYED: {{.Severity}} {{or .Service .Title}}{{with .Version}} {{.}}{{end}}
+
+{{.ID}}: {{.Title}}
+{{with .Environment}}Environment: {{.}}
+{{end}}{{with .Baseline}}Before: {{.}}
+{{end}}Status: {{.Status}}
+{{with .Monitor}}We watch it for {{.}}.{{end}}{{with .Head}}
+Journal head: {{.}}{{end}}`,
+}
+
+// data is what templates see. Times are UTC, durations in words.
+type data struct {
+	ID, Title, Severity, Service, Environment, Issue, Impact string
+	Status, Public, ETA, RootCause, Action, Resolution       string
+	Started, Duration, Every, NextUpdate, Monitor            string
+	Commander, WarRoom, Ticket, Head, PublicKey              string
+	Version, Baseline, Branch, Commit, Change                string
+	Roles, Facts, Extra                                      map[string]string
+	ActionItems                                              []string
+}
+
+// parse reads the built-in templates and the runbook's over them, and tries each
+// on an incident without anything in it.
+func parse(rb *runbook.Runbook) (map[string]*template.Template, error) {
+	texts := maps.Clone(builtIn)
+	for name, text := range rb.Templates {
+		if _, ok := builtIn[name]; !ok {
+			return nil, &state.Problem{Code: "template", What: "There is no message template " + name,
+				Do: "Use one of " + strings.Join(slices.Sorted(maps.Keys(builtIn)), ", ") + "."}
+		}
+		texts[name] = text
+	}
+	out := map[string]*template.Template{}
+	for name, text := range texts {
+		t, err := template.New(name).Option("missingkey=zero").Funcs(template.FuncMap{"lower": strings.ToLower, "upper": strings.ToUpper}).Parse(text)
+		if err == nil {
+			err = t.Execute(io.Discard, data{})
+		}
+		if err != nil {
+			return nil, &state.Problem{Code: "template", What: "The message template " + name + " cannot be used", Why: state.Clean(err.Error()),
+				Do: "Correct templates." + name + " in the runbook."}
+		}
+		out[name] = t
+	}
+	return out, nil
+}
+
+// Render gives the text of a message: purpose is declared, update, customers,
+// resolved, page, review, rollback or deployed. extra holds what the incident does
+// not know: "head" (the journal's short head hash), "role" and "who" of a page,
+// "target", "reason" and "verified" of a rollback, "action" and "cause" of an
+// update, "key" (the journal's public key). A drill's messages say that they are.
+func (p *Post) Render(purpose string, in *state.Incident, now time.Time, extra map[string]string) (string, error) {
+	t, ok := p.templates[purpose]
+	if !ok {
+		return "", fmt.Errorf("there is no message template %q", purpose)
+	}
+	var b strings.Builder
+	if in.Drill != "" {
+		b.WriteString("DRILL, no real incident\n\n")
+	}
+	if err := t.Execute(&b, p.data(in, now, extra)); err != nil {
+		return "", fmt.Errorf("render the message %s: %w", purpose, err)
+	}
+	return strings.TrimSpace(p.redact.Text(state.CleanLines(b.String()))), nil
+}
+
+func (p *Post) data(in *state.Incident, now time.Time, extra map[string]string) data {
+	d := data{ID: in.ID, Title: state.Clean(in.Title), Severity: in.Severity.String(), Service: in.Service, Environment: in.Environment,
+		Issue: in.Issue, Impact: state.Clean(in.Impact), Status: sentence(string(in.Status)), Public: public(in), ETA: in.ETA,
+		RootCause: in.RootCause, Action: extra["action"], Resolution: resolution(in),
+		Started: stamp(in.Declared), Duration: span(in.Elapsed(now)), Monitor: span(in.Policy.Monitor.D()),
+		Commander: in.Roles[state.Commander], WarRoom: p.room(in), Ticket: p.ticket(in, ""), Head: extra["head"], PublicKey: extra["key"],
+		Version: in.Facts["version"], Baseline: in.Facts["baseline"], Branch: in.Facts["branch"], Commit: in.Facts["commit"], Change: in.Facts["change.lines"],
+		Roles: in.Roles, Facts: in.Facts, Extra: extra, ActionItems: in.ActionItems}
+	if d.RootCause == "" {
+		d.RootCause = extra["cause"]
+	}
+	if in.Issue == "" {
+		d.Ticket = in.Facts["ticket"]
+	}
+	if every := in.Policy.Update.D(); every > 0 {
+		d.Every, d.NextUpdate = span(every), now.Add(every).UTC().Format("15:04 UTC")
+	}
+	return d
+}
+
+// public is a status in words for customers.
+func public(in *state.Incident) string {
+	switch in.Status {
+	case state.Identified, state.Fixing:
+		return "we found the problem and are fixing it"
+	case state.Monitoring:
+		return "it works again, and we are watching it"
+	case state.Resolved, state.Closed:
+		return "it works again"
+	}
+	return "we are looking into a problem"
+}
+
+func resolution(in *state.Incident) string {
+	switch {
+	case in.Rollback.Status == state.RollbackDone && len(in.Closed) >= in.Attempt:
+		return "Rolled back to the version before"
+	case in.Facts["version"] != "":
+		return "Hotfix deployed (" + in.Facts["version"] + ")"
+	}
+	return ""
+}
+
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "just now"
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
+}
+
+// span says a duration in words, to the minute; empty for none.
+func span(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	count := func(n int, what string) string {
+		if n == 1 {
+			return "1 " + what
+		}
+		return fmt.Sprintf("%d %ss", n, what)
+	}
+	m := int(d.Round(time.Minute) / time.Minute)
+	switch {
+	case m < 1:
+		return "less than a minute"
+	case m < 60:
+		return count(m, "minute")
+	case m%60 == 0:
+		return count(m/60, "hour")
+	}
+	return count(m/60, "hour") + " " + count(m%60, "minute")
+}
