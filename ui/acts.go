@@ -288,7 +288,9 @@ func (m *Model) sign() tea.Cmd {
 	d := m.open(spec, func(v map[string]string) tea.Cmd {
 		return m.do(state.Sign{Item: id, Comment: v["comment"], Reject: v["verdict"] == "reject"})
 	})
+	d.Wait("fetching the change")
 	return m.ask(state.Preview{Item: id}, func(a state.Answer, err error) tea.Cmd {
+		d.Wait("")
 		switch {
 		case m.modal != d:
 		case err != nil && !own:

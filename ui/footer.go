@@ -48,7 +48,7 @@ func (m *Model) next() string {
 	case rb.Status == state.RollbackRunning:
 		return "the rollback runs; nothing needs to be pressed"
 	case rb.Status == state.RollbackFailed && m.rollbackShown():
-		return "do the steps above by hand, in their order, and note (n) what you did; R tries again, e pages, enter closes this"
+		return "do the steps above by hand; n notes them, R tries again, e pages, enter closes"
 	case rb.Status == state.RollbackFailed:
 		return "the rollback failed: f shows what to do by hand; R tries again"
 	case rb.Status == state.RollbackDone && m.rollbackShown():
@@ -63,49 +63,50 @@ func (m *Model) next() string {
 	return theme.Safe(m.itemHint(it))
 }
 
+// itemHint is the item, the key, and then whatever else fits.
 func (m *Model) itemHint(it *state.Item) string {
 	in := m.scene.Incident
 	head := it.ID + " " + it.Title
-	if r := waits(in); r != nil && r.Item == it.ID {
-		word, _ := m.t.Rollout(r.Status)
-		why := strings.Join(r.Gate.Reasons, ", ")
-		if r.Status != state.RolloutAsking || why == "" {
-			why = "it stands at " + stageName(r)
+	r := in.Current()
+	mine := r != nil && r.Item == it.ID && r.Attempt == in.Attempt
+	if w := waits(in); w != nil && w.Item == it.ID {
+		word, _ := m.t.Rollout(w.Status)
+		why := strings.Join(w.Gate.Reasons, ", ")
+		if w.Status != state.RolloutAsking || why == "" {
+			why = "at " + stageName(w)
 		}
-		return head + " is " + word + " (" + why + "): enter shows the cluster and goes on, R rolls back"
+		return head + " " + word + ": enter decides, R rolls back (" + why + ")"
+	}
+	switch it.Status {
+	case state.ItemRunning:
+		if end, ok := in.MonitoringEnds(); ok && it.ID == state.ItemMonitor {
+			return head + ": another " + theme.Clock(max(end.Sub(m.now), 0)) + " to watch; R rolls back"
+		}
+		if mine {
+			return head + " runs: R takes it back, C stops it there (" + stageName(r) + ")"
+		}
+		return head + " runs: enter shows its output, C cancels it"
+	case state.ItemFailed, state.ItemCancelled, state.ItemInterrupted:
+		why := ""
+		if it.Problem != nil {
+			why = " (" + it.Problem.Error() + ")"
+		}
+		return head + " " + string(it.Status) + ": enter tries again, X overrides" + why
+	}
+	if it.Status.Settled() {
+		return head + " is " + string(it.Status) + ": enter shows it, esc goes to what is next"
+	}
+	if b := in.Blocker(it); b != nil {
+		return head + " waits for " + b.ID + " " + b.Title
 	}
 	help := it.Help
 	if it.Ask != "" {
 		help = firstSentence(it.Ask)
 	}
 	if help != "" {
-		head += " (" + help + ")"
+		help = " (" + help + ")"
 	}
-	switch it.Status {
-	case state.ItemRunning:
-		if it.ID == state.ItemMonitor {
-			if end, ok := in.MonitoringEnds(); ok {
-				return head + ": watched for another " + theme.Clock(max(end.Sub(m.now), 0)) + "; R rolls back"
-			}
-		}
-		if r := in.Current(); r != nil && r.Item == it.ID {
-			return it.ID + " " + it.Title + " runs at " + stageName(r) + ": R takes it back, C stops it there, enter shows its output"
-		}
-		return head + " runs: enter shows its output, C cancels it"
-	case state.ItemFailed, state.ItemCancelled, state.ItemInterrupted:
-		why := ""
-		if it.Problem != nil {
-			why = ": " + it.Problem.Error()
-		}
-		return it.ID + " " + it.Title + " " + string(it.Status) + why + " enter tries again, X overrides it"
-	}
-	if it.Status.Settled() {
-		return head + " is " + string(it.Status) + ": enter shows what is known, esc goes to what is next"
-	}
-	if b := in.Blocker(it); b != nil {
-		return head + " waits for " + b.ID + " " + b.Title
-	}
-	return head + ": " + m.enterDoes(it)
+	return head + ": " + m.enterDoes(it) + help
 }
 
 func firstSentence(s string) string {
@@ -143,6 +144,8 @@ func (m *Model) enterDoes(it *state.Item) string {
 func (m *Model) enterWord() string {
 	it := m.list.Selected(m.scene)
 	switch {
+	case m.rollbackShown() && !m.rollbackRuns():
+		return "close"
 	case m.tab == tabTimeline:
 		return "facts"
 	case m.tab != tabList:

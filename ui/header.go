@@ -43,7 +43,7 @@ func (m *Model) title() string {
 	var right []string
 	if m.w >= wideAt {
 		where := []string{in.ID, strings.TrimSpace(in.Environment + " " + in.Service), fmt.Sprintf("attempt %d", in.Attempt)}
-		if in.Status != "" {
+		if in.Status != "" && m.w >= 140 {
 			where = append(where, string(in.Status))
 		}
 		left += m.t.Past.Render(" " + theme.Safe(strings.Join(where, " · ")))
@@ -70,38 +70,45 @@ func (m *Model) clocks() string {
 	if in.ID == "" {
 		return theme.Blank(m.w)
 	}
-	wide := m.w >= wideAt
-	left := " " + m.nextPage(in, wide) + m.nextUpdate(in, wide)
-	return theme.Row(left, m.readiness(in, wide)+" ", m.w)
+	// The fullest form that fits: the countdowns must never be cut.
+	for _, f := range []struct{ wide, acked, plan bool }{{true, true, true}, {true, true, false}, {true, false, false}, {false, true, false}} {
+		left := " " + m.nextPage(in, f.wide, f.acked) + m.nextUpdate(in, f.wide)
+		right := m.readiness(in, f.plan) + " "
+		if theme.Width(left)+theme.Width(right) < m.w {
+			return theme.Row(left, right, m.w)
+		}
+	}
+	return theme.Row(" "+m.nextPage(in, false, false)+m.nextUpdate(in, false), m.readiness(in, false)+" ", m.w)
 }
 
-func (m *Model) nextPage(in *state.Incident, wide bool) string {
-	word := "esc "
+func (m *Model) nextPage(in *state.Incident, wide, withAcked bool) string {
+	word, gap, acked := "esc ", "  ", ""
 	if wide {
-		word = "escalate "
+		word, gap = "escalate ", "   "
+	}
+	if withAcked {
+		acked = m.acked(in, wide)
 	}
 	next, ok := in.NextEscalation()
-	acked := m.acked(in, wide)
 	switch {
 	case !in.Open():
-		return m.t.Past.Render("the incident has ended   ")
+		return m.t.Past.Render("the incident has ended" + gap)
 	case !in.Mitigated.IsZero():
-		return m.t.Good.Render("mitigated, nobody is paged") + acked + "   "
+		return m.t.Good.Render("mitigated, nobody is paged") + acked + gap
 	case !ok && len(in.Levels) == 0:
-		return m.t.Past.Render(word + "nobody   ")
+		return m.t.Past.Render(word + "nobody" + gap)
 	case !ok:
-		return m.t.Past.Render(word+"all paged") + acked + "   "
+		return m.t.Past.Render(word+"all paged") + acked + gap
 	}
 	role := short(next.Role, wide)
 	left := next.DueAt().Sub(m.now)
-	if left < 0 {
-		return m.t.Past.Render(word) + m.t.BadStrong.Render(role+" OVERDUE "+theme.Clock(-left)) + acked + "   "
+	switch {
+	case left < 0:
+		return m.t.Past.Render(word) + m.t.BadStrong.Render(role+" OVERDUE "+theme.Clock(-left)) + acked + gap
+	case wide:
+		return m.t.Past.Render(word) + m.t.Warn.Render(role+" in "+theme.Clock(left)) + acked + gap
 	}
-	st := m.t.Warn
-	if !wide {
-		return m.t.Past.Render(word) + st.Render(role+" "+theme.Clock(left)) + "  "
-	}
-	return m.t.Past.Render(word) + st.Render(role+" in "+theme.Clock(left)) + acked + "   "
+	return m.t.Past.Render(word) + m.t.Warn.Render(role+" "+theme.Clock(left)) + acked + gap
 }
 
 // acked says who has it, or that nobody does.
@@ -167,6 +174,9 @@ func (m *Model) readiness(in *state.Incident, wide bool) string {
 	case rb.Status == state.RollbackRunning:
 		return m.t.BadStrong.Render("ROLLING BACK to " + m.target())
 	case rb.Status == state.RollbackFailed:
+		if !wide {
+			return m.t.BadStrong.Render("ROLLBACK FAILED")
+		}
 		return m.t.BadStrong.Render("ROLLBACK FAILED, f shows what to do")
 	case rb.Status == state.RollbackDone && !rb.ProvenAt.After(rb.Ended):
 		return m.t.GoodStrong.Render("rolled back to " + m.target())

@@ -70,8 +70,8 @@ func moveKeys() []binding {
 		{keys: []string{"down", "j"}, in: live | replaying, help: "down", do: func(m *Model) tea.Cmd { return m.move(down) }},
 		{keys: []string{"pgup", "ctrl+b"}, in: live | replaying, help: "a page up; in the checklist, a step", do: func(m *Model) tea.Cmd { return m.move(pageUp) }},
 		{keys: []string{"pgdown", "ctrl+f"}, in: live | replaying, help: "a page down; in the checklist, a step", do: func(m *Model) tea.Cmd { return m.move(pageDown) }},
-		{keys: []string{"home"}, in: live, help: "to the start", do: func(m *Model) tea.Cmd { return m.move(home) }},
-		{keys: []string{"end"}, in: live, help: "to the end", do: func(m *Model) tea.Cmd { return m.move(end) }},
+		{keys: []string{"home"}, in: live, help: "to the first line", do: func(m *Model) tea.Cmd { return m.move(home) }},
+		{keys: []string{"end"}, in: live, help: "to the last line", do: func(m *Model) tea.Cmd { return m.move(end) }},
 		{keys: []string{"tab"}, short: "pane", in: live | replaying, help: "the next pane", do: func(m *Model) tea.Cmd { return m.turn(1) }},
 		{keys: []string{"shift+tab"}, in: live | replaying, help: "the pane before", do: func(m *Model) tea.Cmd { return m.turn(-1) }},
 		{keys: []string{"1"}, in: live | replaying, help: "checklist", do: func(m *Model) tea.Cmd { return m.goTo(tabList) }},
@@ -162,7 +162,7 @@ func (m *Model) restKey(k tea.KeyPressMsg, s string) tea.Cmd {
 		m.say(toneInfo, "the key "+s+" does nothing here; ? shows all keys")
 		return nil
 	}
-	if m.said.tone != toneBad {
+	if m.said.tone != toneBad && !m.real.Before(m.said.firm) {
 		m.said = said{}
 	}
 	if why := m.disabled(b); why != "" {

@@ -217,15 +217,19 @@ type said struct {
 	tone  tone
 	text  string
 	until time.Time
+	firm  time.Time // not replaced by lesser news before
 }
 
 // say puts a sentence into the status line. Bad news stays longer.
 func (m *Model) say(k tone, text string) {
+	if m.real.Before(m.said.firm) && k != toneBad {
+		return
+	}
 	stay := 6 * time.Second
 	if k == toneBad {
 		stay = 20 * time.Second
 	}
-	m.said = said{k, theme.Safe(text), m.real.Add(stay)}
+	m.said = said{tone: k, text: theme.Safe(text), until: m.real.Add(stay)}
 }
 
 // tickMsg moves the clocks on.

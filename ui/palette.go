@@ -30,7 +30,7 @@ func newPrompt(mark, value string) *prompt {
 }
 
 func (p *prompt) paste(text string) {
-	p.line, _ = p.line.Update(tea.PasteMsg{Content: strings.Join(strings.Fields(text), " ")})
+	p.line, _ = p.line.Update(tea.PasteMsg{Content: theme.Safe(text)})
 }
 
 func (p *prompt) view(t *theme.Theme, w int) string {

@@ -43,8 +43,8 @@ func replayKeys() []binding {
 		{keys: []string{"N", "M"}, in: replaying, help: "the marker before", do: move(func(f Film) { f.PrevMark() })},
 		{keys: []string{"+", "="}, show: "+-", short: "speed", in: replaying, help: "faster", do: func(m *Model) tea.Cmd { m.faster(1); return nil }},
 		{keys: []string{"-"}, in: replaying, help: "slower", do: func(m *Model) tea.Cmd { m.faster(-1); return nil }},
-		{keys: []string{"home"}, in: replaying, help: "the start", do: func(m *Model) tea.Cmd { from, _ := m.o.Film.Bounds(); m.seek(from); return nil }},
-		{keys: []string{"end"}, in: replaying, help: "the end", do: func(m *Model) tea.Cmd { _, to := m.o.Film.Bounds(); m.seek(to); return nil }},
+		{keys: []string{"home"}, in: replaying, help: "to the start of the recording", do: func(m *Model) tea.Cmd { from, _ := m.o.Film.Bounds(); m.seek(from); return nil }},
+		{keys: []string{"end"}, in: replaying, help: "to its end", do: func(m *Model) tea.Cmd { _, to := m.o.Film.Bounds(); m.seek(to); return nil }},
 	}
 }
 

@@ -88,6 +88,7 @@ func (m *Model) handleRWait(msg rWaitMsg) tea.Cmd {
 
 func (m *Model) ignoredR() tea.Cmd {
 	m.say(toneWarn, "R was ignored: it came within 30 ms of another key, as in pasted text; press it again (or ctrl+r)")
+	m.said.firm = m.real.Add(time.Second) // the rest of the paste must not wipe it away
 	return m.remark("an R within 30 ms of another key was ignored")
 }
 

@@ -90,7 +90,7 @@ func (p *Pane) stepSays(in *state.Incident, st *state.Step, status state.ItemSta
 	from, to := st.Span()
 	switch status {
 	case state.ItemDone:
-		if from.IsZero() || to.Before(from) {
+		if from.IsZero() || to.Sub(from) < time.Second {
 			return p.t.Past.Render("done"), false
 		}
 		return p.t.Past.Render(theme.Clock(to.Sub(from))), true

@@ -299,14 +299,23 @@ func (d *Dialog) Paste(text string, now time.Time) {
 	}
 	f := d.fields[d.focus]
 	if f.Kind == Area {
-		f.area.InsertString(text)
+		var lines []string
+		for _, l := range strings.Split(text, "\n") {
+			lines = append(lines, theme.Safe(l))
+		}
+		f.area.InsertString(strings.Join(lines, "\n"))
 		return
 	}
-	f.line, _ = f.line.Update(tea.PasteMsg{Content: strings.Join(strings.Fields(text), " ")})
+	f.line, _ = f.line.Update(tea.PasteMsg{Content: theme.Safe(text)})
 }
 
-// next goes on to the next field, and submits after the last.
+// next goes on to the next field, and submits after the last. What is needed is
+// not passed over.
 func (d *Dialog) next() Outcome {
+	if f := d.fields[d.focus]; f.Required && strings.TrimSpace(f.value()) == "" {
+		d.why = strings.ToLower(f.Label) + " is needed"
+		return Open
+	}
 	if d.focus < len(d.fields)-1 {
 		d.focusOn(d.focus + 1)
 		return Open

@@ -56,7 +56,7 @@ func (d *Dialog) View(w, h int) string {
 func (d *Dialog) bodyLines(w int) []string {
 	var out []string
 	for _, l := range d.spec.Body {
-		text := strings.TrimRight(state.CleanLines(l.Text), "\n")
+		text := safe(l.Text)
 		if l.Tone == Diff {
 			out = append(out, d.diff(theme.Cut(text, w)))
 			continue
@@ -71,6 +71,15 @@ func (d *Dialog) bodyLines(w int) []string {
 		}
 	}
 	return out
+}
+
+// safe is theme.Safe that keeps the spaces inside a line: diffs and tables need them.
+func safe(s string) string {
+	words := strings.Split(strings.ReplaceAll(strings.TrimRight(state.CleanLines(s), "\n"), "\n", " "), " ")
+	for i := range words {
+		words[i] = theme.Safe(words[i])
+	}
+	return strings.Join(words, " ")
 }
 
 func (d *Dialog) diff(line string) string {
@@ -118,7 +127,7 @@ func (d *Dialog) fieldLines(w int) (lines []string, focus int) {
 		if on {
 			mark, label = d.t.Running.Render("› "), d.t.Strong
 		}
-		name := f.Label
+		name := theme.Safe(f.Label)
 		if f.Required {
 			name += " (needed)"
 		}
@@ -133,9 +142,9 @@ func (d *Dialog) fieldLines(w int) (lines []string, focus int) {
 				lines = append(lines, "  "+theme.Fit(l, w-2))
 			}
 		case Choice:
-			opts := d.options(f, on, w)
-			if on && len(opts) > 1 {
-				focus = len(lines) + f.choice
+			opts, at := d.options(f, on, w)
+			if on {
+				focus = len(lines) + at
 			}
 			lines = append(lines, opts...)
 		}
@@ -144,28 +153,36 @@ func (d *Dialog) fieldLines(w int) (lines []string, focus int) {
 	return lines, focus
 }
 
-func (d *Dialog) options(f *field, on bool, w int) []string {
+// options are the answers one below the other; at is the line of the chosen one.
+func (d *Dialog) options(f *field, on bool, w int) (out []string, at int) {
 	widest := 0
 	for _, o := range f.Options {
 		widest = max(widest, theme.Width(o.label()))
 	}
 	if line, ok := d.inline(f, on, w); ok {
-		return []string{line}
+		return []string{line}, 0
 	}
-	var out []string
+	col := min(widest, max(w-6, 1))
 	for i, o := range f.Options {
 		mark, st := theme.Circle, d.t.Past
 		if i == f.choice {
 			mark, st = theme.Dot, d.t.Strong
+			at = len(out)
 		}
-		row := "  " + st.Render(mark+" "+theme.Fit(o.label(), min(widest, max(w-6, 1)))) + "  " + d.t.Past.Render(theme.Safe(o.Help))
-		row = theme.Fit(row, w)
-		if on && i == f.choice {
-			row = d.t.Selected.Over(row)
+		head := "  " + st.Render(mark+" "+theme.Fit(o.label(), col)) + "  "
+		help := theme.Wrap(theme.Safe(o.Help), max(w-col-6, 10))
+		for j, l := range append(help, "")[:max(len(help), 1)] {
+			if j > 0 {
+				head = theme.Blank(col + 6)
+			}
+			row := theme.Fit(head+d.t.Past.Render(l), w)
+			if on && i == f.choice {
+				row = d.t.Selected.Over(row)
+			}
+			out = append(out, row)
 		}
-		out = append(out, row)
 	}
-	return out
+	return out, at
 }
 
 // inline puts short answers that need no explanation into one line.
