@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 // keeper is a pretended keeper: it journals what intents ask for at once, and lets
 // the world of a scenario happen.
 type keeper struct {
+	mu       sync.Mutex // held in do, and by what the world does later
 	t        *testing.T
 	scenario string
 	in       *state.Incident
@@ -70,6 +72,8 @@ func (d doer) Do(_ context.Context, i state.Intent) (state.Answer, error) { retu
 func (k *keeper) Do(_ context.Context, i state.Intent) (state.Answer, error) { return k.do(k.user, i) }
 
 func (k *keeper) do(user string, intent state.Intent) (state.Answer, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.asked = append(k.asked, intent)
 	var seq uint64
 	switch v := intent.(type) {
@@ -140,6 +144,15 @@ func (k *keeper) autos() {
 	}
 }
 
+// later does something in the world after a time.
+func (k *keeper) later(d time.Duration, f func()) {
+	time.AfterFunc(d, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		f()
+	})
+}
+
 // deploy lays and starts a rollout in production.
 func (k *keeper) deploy() {
 	k.record(k.user, state.RolloutLaid{Item: "10.deploy", Plan: state.Plan{ID: "r1", Production: true, Target: Broken, Stages: []state.Stage{{Name: "canary 25 %", Weight: 25}}}},
@@ -192,7 +205,7 @@ func TestOperatorWalksAllSteps(t *testing.T) {
 	})
 }
 
-// TestOperatorWaitsForTheWorld lets an hour pass in a deployment: updates go out
+// TestOperatorPostsUpdates lets an hour pass in a deployment: updates go out
 // before they are due.
 func TestOperatorPostsUpdates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -202,15 +215,14 @@ func TestOperatorPostsUpdates(t *testing.T) {
 			if id != "10.deploy" {
 				return
 			}
-			go func() {
-				for range 60 { // the rollout says something every minute less a second
-					time.Sleep(59 * time.Second)
-					k.record(state.Mayday, state.NoteAdded{Text: "still going"})
-				}
-				k.mute["10.deploy"] = false
+			const beat = 59 * time.Second // the rollout says something before the operator gives up
+			for i := range 60 {
+				k.later(time.Duration(i)*beat, func() { k.record(state.Mayday, state.NoteAdded{Text: "still going"}) })
+			}
+			k.later(60*beat, func() {
 				k.record(k.user, state.ItemFinished{Item: "10.deploy", Outcome: state.ItemDone})
 				k.autos()
-			}()
+			})
 		}
 		out, err := play(t, k)
 		if err != nil || out.Code != 0 {
@@ -231,12 +243,10 @@ func TestOperatorWaitsForTheRollback(t *testing.T) {
 				return
 			}
 			k.deploy()
-			go func() {
-				time.Sleep(20 * time.Second)
+			k.later(20*time.Second, func() {
 				k.record(state.Mayday, state.ProbeJudged{Sample: state.Sample{Probe: "error rate new", Verdict: state.Crit, At: time.Now()}})
-				time.Sleep(10 * time.Second)
-				k.rollback(state.Mayday)
-			}()
+			})
+			k.later(30*time.Second, func() { k.rollback(state.Mayday) })
 		}
 		out, err := play(t, k)
 		if err != nil || out.Code != 3 || !strings.Contains(out.Text, "50 of 50") {
@@ -288,11 +298,10 @@ func TestOperatorPressesR(t *testing.T) {
 			case "10.deploy":
 				k.deploy()
 			case state.ItemMonitor:
-				go func() {
-					time.Sleep(7 * time.Minute)
+				k.later(7*time.Minute, func() {
 					warned = time.Now()
 					k.record(state.Mayday, state.ProbeJudged{Sample: state.Sample{Probe: latencyProbe, Verdict: state.Warn, At: time.Now()}})
-				}()
+				})
 			}
 		}
 		out, err := play(t, k)
