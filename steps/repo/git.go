@@ -79,6 +79,7 @@ var refusals = []struct{ text, code, do string }{
 	{"protected branch", "push-refused", "The branch is protected: open a pull request for it, or ask somebody who may push."},
 	{"[remote rejected]", "push-refused", "Do what the remote says, then run it again."},
 	{"would clobber existing tag", "tag-exists", "A tag here differs from the remote's. See git ls-remote --tags, and settle which one is right."},
+	{"(already exists)", "tag-exists", "The remote has another tag of that name, and a tag is never moved. Delete yours (git tag -d), fetch, and run \"Next version\" again."},
 	{"non-fast-forward", "moved", "Somebody pushed in the meantime. Look at their commits first; nothing was overwritten."},
 	{"[rejected]", "moved", "Somebody pushed in the meantime. Look at their commits first; nothing was overwritten."},
 	{"stale info", "moved", "Somebody pushed in the meantime. Look at their commits first; nothing was deleted."},

@@ -60,7 +60,7 @@ func bump(v string, hotfix bool) string {
 }
 
 // approved insists that the head is the commit that was signed off, or that
-// commit and a version commit on it. An overridden sign-off allows any commit of
+// commit with version commits on it. An overridden sign-off allows any commit of
 // this incident.
 func (r *Repo) approved(v *view, job steps.Job, head string) error {
 	want := job.Fact("approved")
@@ -74,25 +74,39 @@ func (r *Repo) approved(v *view, job steps.Job, head string) error {
 	if head == want {
 		return nil
 	}
-	c, err := v.commit(head)
-	if err != nil {
+	only, err := r.onlyVersions(v, want, head)
+	if err != nil || only {
 		return err
 	}
-	if c.NumParents() == 1 && c.ParentHashes[0].String() == want {
+	return problem("not-approved", "The head "+short(head)+" is not what was approved", "the sign-off is for "+short(want)+"; version commits on it may touch only the version files",
+		"Let a reviewer approve "+short(head)+", or go back to "+short(want)+".")
+}
+
+// onlyVersions reports whether a straight line of version commits leads from one
+// commit to another: one, or more where a version was taken before it was pushed.
+func (r *Repo) onlyVersions(v *view, from, to string) (bool, error) {
+	c, err := v.commit(to)
+	if err != nil {
+		return false, err
+	}
+	for c.Hash.String() != from {
+		if c.NumParents() != 1 {
+			return false, nil
+		}
 		p, err := c.Parent(0)
 		if err != nil {
-			return fmt.Errorf("read the parent of %s: %w", short(head), err)
+			return false, fmt.Errorf("read the parent of %s: %w", short(c.Hash.String()), err)
 		}
 		_, _, paths, err := changedPaths(p, c)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if !slices.ContainsFunc(paths, func(p string) bool { return !r.isVersionFile(p) }) {
-			return nil
+		if slices.ContainsFunc(paths, func(p string) bool { return !r.isVersionFile(p) }) {
+			return false, nil
 		}
+		c = p
 	}
-	return problem("not-approved", "The head "+short(head)+" is not what was approved", "the sign-off is for "+short(want)+"; a version commit on it may touch only the version files",
-		"Let a reviewer approve "+short(head)+", or go back to "+short(want)+".")
+	return true, nil
 }
 
 func (r *Repo) isVersionFile(path string) bool {
@@ -227,7 +241,11 @@ func (r *Repo) writeVersion(ctx context.Context, v *view, job steps.Job, name st
 		return err
 	}
 	for _, f := range r.cfg.Version.Files {
-		if err := replaceVersion(filepath.Join(top, f), f, r.bare(job.Fact("baseline")), r.bare(name)); err != nil {
+		err := replaceVersion(filepath.Join(top, f), f, r.bare(job.Fact("baseline")), r.bare(name))
+		if last := job.Fact("version"); last != "" && state.HasCode(err, "version-not-found") {
+			err = replaceVersion(filepath.Join(top, f), f, r.bare(last), r.bare(name)) // an earlier run wrote it
+		}
+		if err != nil {
 			return err
 		}
 		fmt.Fprintf(job.Output, "%s: %s\n", f, r.bare(name))

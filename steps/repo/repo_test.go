@@ -369,3 +369,31 @@ func TestWithoutGit(t *testing.T) {
 	}
 	w.refused("17.merge", nil, "needs-git")
 }
+
+func TestSomebodyElseTookTheVersion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.do("3.baseline", "3.branch")
+	w.write("login.go", "package shop\n")
+	w.do("4.change", "6.commit")
+	w.approve()
+	w.do("7.version", "7.tag")
+	w.git(w.bare, "tag", "v1.2.4", "develop")
+	w.refused("7.push", nil, "tag-exists", "never moved")
+	w.git(w.dir, "tag", "-d", "v1.2.4")
+	w.do("7.version")
+	if v := w.in.Facts["version"]; v != "v1.2.5" {
+		t.Errorf("version %s", v)
+	}
+}
+
+func TestFooterNamesTheIssue(t *testing.T) {
+	for issue, want := range map[string]string{
+		"#123": "Fixes: #123\nSeverity: SEV2 (high)\nIncident: INC-1", "PROD-2847": "Resolves: PROD-2847\nSeverity: SEV2 (high)\nIncident: INC-1",
+		"": "Severity: SEV2 (high)\nIncident: INC-1",
+	} {
+		if got := footer(&state.Incident{ID: "INC-1", Issue: issue, Severity: 2}); got != want {
+			t.Errorf("%q: %q", issue, got)
+		}
+	}
+}
