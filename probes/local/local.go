@@ -9,13 +9,13 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"math"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -260,19 +260,17 @@ func (l *Local) trouble() string {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var down int
-	var why error
+	var down []string
 	for _, t := range l.running {
 		if err := t.last(); err != nil {
-			down++
-			why = errors.Join(fmt.Errorf("%s: %w", t.url, err))
+			down = append(down, t.url+": "+err.Error())
 		}
 	}
 	switch {
 	case len(l.running) == 0:
 		return "there is nothing to scrape yet"
-	case down > 0:
-		return fmt.Sprintf("%d of %d targets cannot be scraped, such as %s", down, len(l.running), why)
+	case len(down) > 0:
+		return fmt.Sprintf("%d of %d targets cannot be scraped, such as %s", len(down), len(l.running), slices.Min(down))
 	}
 	return ""
 }
