@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -162,10 +163,23 @@ func specCells(keys ...string) func(object, *tableContext) []any {
 		spec, _ := o.(*unstructured.Unstructured).Object["spec"].(map[string]any)
 		var cells []any
 		for _, k := range keys {
-			cells = append(cells, spec[k])
+			cells = append(cells, specCell(spec[k]))
 		}
 		return append(cells, c.age(o.GetCreationTimestamp()))
 	}
+}
+
+// specCell prints a list as JSON, as the real server's printer columns do.
+func specCell(v any) any {
+	l, ok := v.([]any)
+	if !ok {
+		return v
+	}
+	raw, err := json.Marshal(l)
+	if err != nil {
+		return "<error>"
+	}
+	return string(raw)
 }
 
 func orNone(s string) string {

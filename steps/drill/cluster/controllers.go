@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilrand "k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -228,7 +229,7 @@ func (c *controllers) recordEvent(o object, component, reason, format string, ar
 	gvk := o.GetObjectKind().GroupVersionKind()
 	at := c.stamp()
 	e := &corev1.Event{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: o.GetName() + ".", Namespace: o.GetNamespace()},
+		ObjectMeta: metav1.ObjectMeta{Name: o.GetName() + "." + utilrand.String(16), Namespace: o.GetNamespace()},
 		InvolvedObject: corev1.ObjectReference{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Namespace: o.GetNamespace(),
 			Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion()},
 		Reason: reason, Message: fmt.Sprintf(format, args...), Type: corev1.EventTypeNormal, Count: 1,

@@ -60,6 +60,9 @@ func defaultPod(o object) {
 	p := o.(*corev1.Pod)
 	defaultPodSpec(&p.Spec)
 	fill(&p.Spec.EnableServiceLinks, true)
+	if p.Status.PodIP != "" && len(p.Status.PodIPs) == 0 {
+		p.Status.PodIPs = []corev1.PodIP{{IP: p.Status.PodIP}}
+	}
 }
 
 func defaultPodSpec(s *corev1.PodSpec) {

@@ -29,7 +29,7 @@ var (
 		validName: validation.NameIsDNSLabel, defaults: defaultNamespace, onCreate: func(_ *store, o object) {
 			o.(*corev1.Namespace).Status.Phase = corev1.NamespaceActive
 		},
-		columns: columns("Status"), cells: namespaceCells}
+		columns: columns("Status", "Age"), cells: namespaceCells}
 	pods = &resource{version: "v1", plural: "pods", singular: "pod", kind: "Pod", short: []string{"po"}, categories: []string{"all"},
 		namespaced: true, verbs: allVerbs, status: true, generation: true, fresh: func() object { return &corev1.Pod{} },
 		validName: validation.NameIsDNSSubdomain, defaults: defaultPod, validate: validatePod, immutable: podImmutable,
