@@ -1,6 +1,9 @@
 package state
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 func init() {
 	register[AttemptStarted]()
@@ -38,8 +41,12 @@ func (f AttemptStarted) apply(in *Incident, _ Event) {
 		}
 	}
 	// What the last attempt found about its own branch and tag is past.
-	for _, k := range []string{"branch", "commit", "version", "tag"} {
-		delete(in.Facts, k)
+	for k := range in.Facts {
+		for _, own := range []string{"branch", "commit", "version", "tag", "approved", "change.", "merged.", "cluster.now"} {
+			if k == own || strings.HasPrefix(k, own+".") || strings.HasSuffix(own, ".") && strings.HasPrefix(k, own) {
+				delete(in.Facts, k)
+			}
+		}
 	}
 }
 

@@ -57,45 +57,55 @@ type sending struct {
 	to      []string
 }
 
-func (s sending) text(job Job) (string, error) {
-	if t := job.Values["text"]; t != "" {
-		return t, nil
-	}
-	return s.e.o.Messenger.Render(s.purpose, job.Incident, s.e.Now(), map[string]string{"head": s.e.head()})
-}
+// letter is one message to one channel.
+type letter struct{ channel, audience, text string }
 
-func (s sending) channels() []string {
-	var out []string
+// letters renders the message for each channel once, in the words for its first
+// audience.
+func (s sending) letters(job Job) ([]letter, error) {
+	var out []letter
+	seen := map[string]bool{}
 	for _, a := range s.to {
+		text := job.Values["text"]
+		if text == "" {
+			var err error
+			if text, err = s.e.o.Messenger.Render(template(s.purpose, a), job.Incident, s.e.Now(), map[string]string{"head": s.e.head()}); err != nil {
+				return nil, err
+			}
+		}
 		for _, ch := range s.e.o.Messenger.Channels(a) {
-			if !contains(out, ch) {
-				out = append(out, ch)
+			if !seen[ch] {
+				seen[ch] = true
+				out = append(out, letter{ch, a, text})
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
-// Preview shows the message and where it goes.
+// Preview shows the messages and where they go.
 func (s sending) Preview(_ context.Context, job Job) (Preview, error) {
-	text, err := s.text(job)
-	var lines []string
-	for _, ch := range s.channels() {
-		lines = append(lines, "send to "+ch)
+	letters, err := s.letters(job)
+	var p Preview
+	for i, l := range letters {
+		p.Commands = append(p.Commands, "send to "+l.channel+" ("+l.audience+")")
+		if i == 0 || l.text != letters[i-1].text {
+			p.Text += l.text + "\n"
+		}
 	}
-	return Preview{Commands: lines, Text: text}, err
+	return p, err
 }
 
-// Run queues the message and waits until it was tried, as far as ctx lets it.
+// Run queues the messages and waits until they were tried, as far as ctx lets it.
 func (s sending) Run(ctx context.Context, job Job) (Outcome, error) {
-	text, err := s.text(job)
+	letters, err := s.letters(job)
 	if err != nil {
 		return Outcome{}, err
 	}
 	var facts []state.Fact
 	var ids []string
-	for i, ch := range s.channels() {
-		m := s.e.message(s.purpose, ch, s.to[0], text, i).(state.MessageQueued)
+	for i, l := range letters {
+		m := s.e.message(s.purpose, l.channel, l.audience, l.text, i).(state.MessageQueued)
 		facts, ids = append(facts, m), append(ids, m.ID)
 	}
 	if len(facts) == 0 {
@@ -103,7 +113,7 @@ func (s sending) Run(ctx context.Context, job Job) (Outcome, error) {
 			Do: "Add one under channels, or tell them yourself and override this item with that as the reason."}
 	}
 	if s.purpose == "update" {
-		facts = append(facts, state.UpdatePosted{Status: job.Incident.Status, Text: text, Head: s.e.head()})
+		facts = append(facts, state.UpdatePosted{Status: job.Incident.Status, Text: letters[0].text, Head: s.e.head()})
 	}
 	if _, err := s.e.record(s.e.mayday(), facts...); err != nil {
 		return Outcome{}, err

@@ -20,10 +20,7 @@ func (e *Engine) say(purpose string, extra map[string]string, audiences ...strin
 	var out []state.Fact
 	sent := map[string]bool{}
 	for _, a := range audiences {
-		name := purpose
-		if a == "customers" && purpose == "update" {
-			name = "customers"
-		}
+		name := template(purpose, a)
 		text, err := e.o.Messenger.Render(name, in, e.Now(), extra)
 		if err != nil {
 			out = append(out, state.Warned{Text: state.Clean("message " + name + " not sent: " + err.Error()), Sticky: true})
@@ -38,6 +35,15 @@ func (e *Engine) say(purpose string, extra map[string]string, audiences ...strin
 		}
 	}
 	return out
+}
+
+// template names the text for an audience: customers get their own words for what
+// would otherwise tell them about war rooms.
+func template(purpose, audience string) string {
+	if audience == "customers" && (purpose == "update" || purpose == "declared") {
+		return "customers"
+	}
+	return purpose
 }
 
 func (e *Engine) message(purpose, channel, audience, text string, n int) state.Fact {
@@ -70,11 +76,7 @@ func (e *Engine) draftUpdate(v state.DraftUpdate) (state.Answer, error) {
 	if v.ETA != "" {
 		in.ETA = v.ETA
 	}
-	purpose := "update"
-	if v.Audience == "customers" {
-		purpose = "customers"
-	}
-	text, err := e.o.Messenger.Render(purpose, in, e.Now(), map[string]string{"head": e.head()})
+	text, err := e.o.Messenger.Render(template("update", v.Audience), in, e.Now(), map[string]string{"head": e.head()})
 	return state.Answer{Text: text}, err
 }
 

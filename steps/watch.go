@@ -124,6 +124,10 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 	}
 	names := strings.NewReplacer("{new}", version("tag"), "{old}", version("baseline"), "{service}", rb.Service)
 	env, _ := rb.Production()
+	var clock state.Clock
+	if rb.Drill != nil {
+		clock = rb.Drill.Clock
+	}
 	var out []state.Probe
 	for _, p := range rb.Probes {
 		if p.Role == state.RoleNew && facts["tag"] == "" {
@@ -140,10 +144,17 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 		default:
 			s.Kind, s.Query = "rollout", p.Rollout
 		}
+		// Under a fast clock a reading must not be stale before it can have travelled.
+		if clock.Speed > 1 && s.StaleAt > 0 {
+			s.StaleAt = max(s.StaleAt, s.Every+state.Duration(clock.Incident(travelTime)))
+		}
 		out = append(out, s)
 	}
 	return out
 }
+
+// travelTime is how long a reading may take from the app to the screen (real time).
+const travelTime = 2 * time.Second
 
 // JoinURL puts a check's path behind an environment's URL; a whole URL stays.
 func JoinURL(base, path string) string {

@@ -23,7 +23,7 @@ var (
 	exits      = []string{"finish", "rollback"}
 	kinds      = []string{"webhook"}
 	audiences  = []string{"team", "stakeholders", "customers", "executives", "reviewers", "pages"}
-	purposes   = []string{"declared", "update", "customers", "resolved", "page", "review", "rollback"}
+	purposes   = []string{"declared", "update", "customers", "resolved", "page", "review", "rollback", "deployed"}
 	probeRoles = []string{string(state.RoleNew), string(state.RoleOld), string(state.RoleAll), string(state.RoleFix), string(state.RoleDisplay)}
 	roles      = []string{state.OnCall, state.Senior, state.Manager, state.Commander, state.Executives, state.Driver,
 		state.Reviewer, state.CommsLead, state.Scribe}

@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mayday/state"
+)
+
+// row is an incident as list prints it for machines.
+type row struct {
+	ID       string         `json:"id"`
+	Title    string         `json:"title"`
+	Severity state.Severity `json:"severity"`
+	Status   state.Status   `json:"status"`
+	Open     bool           `json:"open"`
+	Drill    string         `json:"drill,omitempty"`
+	Declared time.Time      `json:"declared"`
+	Steps    int            `json:"steps_done"`
+	Events   uint64         `json:"events"`
+	Folder   string         `json:"folder"`
+	Problem  string         `json:"problem,omitempty"`
+}
+
+func rowOf(f found) row {
+	r := row{ID: f.id, Title: f.in.Title, Severity: f.in.Severity, Status: f.in.Status, Open: f.in.Open(), Drill: f.in.Drill,
+		Declared: f.in.Declared, Steps: f.in.Done(), Events: f.in.Seq, Folder: f.folder}
+	if f.err != nil {
+		r.Problem = state.Clean(f.err.Error())
+	}
+	return r
+}
+
+func (a *app) listCommand() *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "List the incidents of this host", Args: args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			list, err := all()
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				rows := []row{}
+				for _, f := range list {
+					rows = append(rows, rowOf(f))
+				}
+				return json.NewEncoder(a.out).Encode(rows)
+			}
+			if len(list) == 0 {
+				fmt.Fprintln(a.out, "no incident on this host; mayday drill rehearses one")
+			}
+			for _, f := range list {
+				r := rowOf(f)
+				kind := ""
+				if r.Drill != "" {
+					kind = "drill " + r.Drill
+				}
+				fmt.Fprintf(a.out, "%-18s %s  %-13s %2d/18  %s  %s %s%s\n", r.ID, r.Severity, r.Status, r.Steps,
+					r.Declared.Format("2006-01-02 15:04"), state.Clean(r.Title), kind, problemSuffix(r.Problem))
+			}
+			return nil
+		}}
+}
+
+func problemSuffix(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "  PROBLEM: " + s
+}
+
+func (a *app) showCommand() *cobra.Command {
+	return &cobra.Command{Use: "show", Short: "Show where an incident stands, step by step", Args: args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			f, err := a.latest()
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				return json.NewEncoder(a.out).Encode(struct {
+					row
+					Steps []stepRow         `json:"steps"`
+					Facts map[string]string `json:"facts"`
+				}{rowOf(f), stepRows(f.in), f.in.Facts})
+			}
+			a.showText(f)
+			return nil
+		}}
+}
+
+// stepRow and itemRow are an incident's checklist for machines.
+type stepRow struct {
+	No     int              `json:"no"`
+	Title  string           `json:"title"`
+	Status state.ItemStatus `json:"status"`
+	Items  []itemRow        `json:"items"`
+}
+
+type itemRow struct {
+	ID       string           `json:"id"`
+	Kind     state.ItemKind   `json:"kind"`
+	Title    string           `json:"title"`
+	Status   state.ItemStatus `json:"status"`
+	By       string           `json:"by,omitempty"`
+	Value    string           `json:"value,omitempty"`
+	Summary  string           `json:"summary,omitempty"`
+	Evidence []state.Evidence `json:"evidence,omitempty"`
+	Problem  *state.Problem   `json:"problem,omitempty"`
+}
+
+func stepRows(in *state.Incident) []stepRow {
+	var out []stepRow
+	for i := range in.Steps {
+		s := &in.Steps[i]
+		r := stepRow{No: s.No, Title: s.Title, Status: s.Status()}
+		for _, it := range s.Items {
+			r.Items = append(r.Items, itemRow{it.ID, it.Kind, it.Title, it.Status, it.By, it.Value, it.Summary, it.Evidence, it.Problem})
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (a *app) showText(f found) {
+	in := f.in
+	fmt.Fprintf(a.out, "%s  %s  %s  %s\n", in.ID, in.Severity, in.Status, state.Clean(in.Title))
+	fmt.Fprintf(a.out, "declared %s by %s, attempt %d, %d of 18 steps done, rollback plan %s\n", in.Declared.Format(time.RFC3339),
+		state.Clean(in.By.User), in.Attempt, in.Done(), orNone(string(in.Rollback.Proof.Ready)))
+	for _, s := range stepRows(in) {
+		fmt.Fprintf(a.out, "%2d %-26s %s\n", s.No, s.Title, s.Status)
+		for _, it := range s.Items {
+			extra := strings.TrimSpace(it.Summary + " " + it.Value)
+			if it.Problem != nil {
+				extra = it.Problem.What
+			}
+			fmt.Fprintf(a.out, "     %-16s %-12s %s  %s\n", it.ID, it.Status, it.Title, state.Clean(extra))
+		}
+	}
+	if f.err != nil {
+		fmt.Fprintf(a.out, "PROBLEM: %s\n", state.Clean(f.err.Error()))
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none yet"
+	}
+	return s
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mayday/state"
+)
+
+// tell sends one intent to the open incident's keeper, or acts as the keeper for
+// as long as it takes.
+func (a *app) tell(ctx context.Context, intent state.Intent) (state.Answer, error) {
+	s, err := a.join(ctx, false)
+	if err != nil {
+		return state.Answer{}, err
+	}
+	answer, err := s.Do(ctx, intent)
+	return answer, errors.Join(err, s.Close("the command is done"))
+}
+
+// join opens a session on the incident that --incident names, or the only open one.
+func (a *app) join(ctx context.Context, watch bool) (*session, error) {
+	silenceClients()
+	rb, rbErr := nearRunbook()
+	f, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, usage{&state.Problem{What: "no incident is open", Do: "mayday declares one; mayday list shows those that ended."}}
+	}
+	if rb, err = runbookOf(f.in); err != nil {
+		return nil, err
+	}
+	return a.connect(ctx, f.folder, rb, "cli", watch)
+}
+
+func (a *app) done(text string) error {
+	if a.flags.json {
+		return json.NewEncoder(a.out).Encode(map[string]string{"done": text})
+	}
+	_, err := fmt.Fprintln(a.out, text)
+	return err
+}
+
+func (a *app) approveCommand() *cobra.Command {
+	var comment string
+	var reject bool
+	c := &cobra.Command{Use: "approve", Short: "Sign the change off, as somebody other than its author", Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if _, err := a.tell(c.Context(), state.Sign{Item: "6.signoff", Comment: comment, Reject: reject}); err != nil {
+				return err
+			}
+			if reject {
+				return a.done("rejected")
+			}
+			return a.done("approved")
+		}}
+	c.Flags().StringVarP(&comment, "comment", "m", "", "what you looked at")
+	c.Flags().BoolVar(&reject, "reject", false, "reject it instead")
+	return c
+}
+
+func (a *app) ackCommand() *cobra.Command {
+	var role string
+	c := &cobra.Command{Use: "ack", Short: "Say \"I have it\" to a page", Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if _, err := a.tell(c.Context(), state.Ack{Role: role}); err != nil {
+				return err
+			}
+			return a.done("acknowledged")
+		}}
+	c.Flags().StringVar(&role, "role", "", "the level, such as \"senior engineer\" (default: all that were paged)")
+	return c
+}
+
+func (a *app) noteCommand() *cobra.Command {
+	return &cobra.Command{Use: "note TEXT", Short: "Put a note on the timeline", Args: args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, list []string) error {
+			if _, err := a.tell(c.Context(), state.AddNote{Text: list[0]}); err != nil {
+				return err
+			}
+			return a.done("noted")
+		}}
+}
+
+func (a *app) rollbackCommand() *cobra.Command {
+	var immediate bool
+	c := &cobra.Command{Use: "rollback", Short: "Take production back to the version before this incident's rollout", Args: args(cobra.NoArgs),
+		Long: "rollback does what R does in the cockpit, waits until it is verified, and says how it went:\nexit 3 rolled back, 4 the rollback failed. Without --immediate the grace time runs first.",
+		RunE: func(c *cobra.Command, _ []string) error { return a.rollback(c.Context(), immediate) }}
+	c.Flags().BoolVar(&immediate, "immediate", false, "no grace time")
+	return c
+}
+
+func (a *app) rollback(ctx context.Context, immediate bool) error {
+	s, err := a.join(ctx, true)
+	if err != nil {
+		return err
+	}
+	var intent state.Intent = state.Arm{Trigger: "mayday rollback"}
+	if immediate {
+		intent = state.Fire{Trigger: "mayday rollback"}
+	}
+	scene := state.NewScene()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := s.Do(ctx, intent)
+		sent <- err
+	}()
+	err = a.followRollback(ctx, s, scene, sent)
+	return errors.Join(err, s.Close("the rollback is over"))
+}
+
+// followRollback prints what happens until the rollback has ended.
+func (a *app) followRollback(ctx context.Context, s *session, scene *state.Scene, sent chan error) error {
+	accepted := false
+	for {
+		if accepted {
+			switch rb := scene.Incident.Rollback; rb.Status {
+			case state.RollbackDone:
+				return errors.Join(a.done("rolled back: "+rb.Verified), exit{exitRolledBack})
+			case state.RollbackFailed:
+				for _, m := range rb.Manual {
+					fmt.Fprintln(a.err, "by hand: "+m)
+				}
+				return errors.Join(rb.Problem, exit{exitRollbackFailed})
+			case "":
+				return errors.Join(a.done("the rollback was stopped by a colleague"), exit{exitPerson})
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-sent:
+			if err != nil {
+				return err
+			}
+			accepted = true
+			sent = nil
+		case f, ok := <-s.Frames():
+			if !ok {
+				return &state.Problem{What: "the keeper is gone", Do: "Run mayday rollback again."}
+			}
+			if err := scene.Fold(f); err != nil {
+				return err
+			}
+			if f.Event != nil && accepted && !a.flags.json {
+				if err := a.printEvent(*f.Event); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mayday/state/journal"
+	"mayday/state/replay"
+	"mayday/ui"
+)
+
+func (a *app) replayCommand() *cobra.Command {
+	return &cobra.Command{Use: "replay", Short: "See a recorded incident again, forwards and backwards", Args: args(cobra.NoArgs),
+		Long: "replay shows the screens as they were: space plays, arrows go by event, [ and ] by time,\nm to the next marker. Nothing can be changed. Without --incident it takes the last one.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, err := a.latest()
+			if err != nil {
+				return err
+			}
+			show, err := replay.Open(f.folder)
+			var damage *journal.Damage
+			if err != nil && !errors.As(err, &damage) {
+				return fmt.Errorf("replay %s: %w", f.id, err)
+			}
+			if damage != nil {
+				fmt.Fprintln(a.err, "mayday: the journal is damaged; replaying what comes before: "+damage.Error())
+			}
+			if a.flags.plain || a.flags.json {
+				for _, e := range f.events {
+					if err := a.printEvent(e); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			_, err = ui.Run(c.Context(), ui.Options{Film: show, Now: a.now, Color: a.flags.color})
+			return err
+		}}
+}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"mayday/state"
+	"mayday/state/journal"
+	"mayday/state/runbook"
+	"mayday/steps"
+	"mayday/steps/keeper"
+	"mayday/ui"
+)
+
+// session is a keeper.Session that can also roll back from this very process.
+type session struct {
+	*keeper.Session
+	folder string
+	rb     *runbook.Runbook
+	now    func() time.Time
+
+	mu   sync.Mutex
+	kept *kept // this process keeps
+}
+
+// keeper gives the keeper in this process, nil where another process keeps.
+func (s *session) keeper() *kept {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
+}
+
+// connect opens a session on an incident: with its keeper, or as its keeper.
+func (a *app) connect(ctx context.Context, folder string, rb *runbook.Runbook, via string, watch bool) (*session, error) {
+	socket, err := keeper.Socket(folder)
+	if err != nil {
+		return nil, err
+	}
+	out := &session{folder: folder, rb: rb, now: a.now}
+	out.Session, err = keeper.Open(ctx, keeper.Settings{Socket: socket, Folder: folder, Via: via, As: a.flags.as, Watch: watch,
+		Become: func(context.Context) (keeper.Keeping, error) {
+			k, err := keep(folder, rb, via, a.now)
+			if err != nil {
+				return nil, err
+			}
+			out.mu.Lock()
+			out.kept = k
+			out.mu.Unlock()
+			return k, nil
+		},
+		Kept: func(err error) bool { return errors.Is(err, journal.ErrKept) },
+	})
+	if err != nil {
+		return nil, explain(err, folder)
+	}
+	return out, nil
+}
+
+// explain turns the disk's refusals into something to do.
+func explain(err error, folder string) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly) {
+		return &state.Problem{Code: "journal-folder", What: "the incident's folder cannot be written", Why: state.Clean(err.Error()),
+			Do: "Make " + folder + " writable, or set MAYDAY_HOME to a folder that is. mayday replay and mayday journal work without."}
+	}
+	return err
+}
+
+// RollbackHere takes production back from this process, with the plan in the
+// journal: the keeper does not answer. What happens is kept beside the journal
+// until a keeper takes it in.
+func (s *session) RollbackHere(ctx context.Context) error {
+	f := read("", s.folder)
+	r := f.in.Production()
+	if r == nil || r.Status == state.RolloutPlanned || r.Status == state.RolloutRolledBack {
+		return &state.Problem{Code: "nothing", What: "there is nothing to roll back", Why: "mayday has not changed production in this attempt"}
+	}
+	strategy, ok := strategies(s.rb)[r.Strategy]
+	if !ok {
+		return &state.Problem{What: "strategy " + r.Strategy + " is not built in"}
+	}
+	actor := me("cockpit")
+	var spoolErr error
+	keep := func(fact state.Fact) {
+		if err := leave(s.folder, f.in.Clock.At(s.now()), actor, fact); err != nil && spoolErr == nil {
+			spoolErr = err
+		}
+	}
+	epoch := f.in.Epoch + 1
+	keep(state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: "R, while the keeper did not answer", Ops: r.Inverse})
+	seen, err := strategy.Rollback(ctx, r.Plan, steps.Fence{Incident: f.in.ID, Epoch: epoch}, func(op state.RollbackOp) { keep(op) })
+	keep(state.RollbackFinished{Done: err == nil, Verified: state.Clean(seen.Text), Manual: seen.Manual, Problem: state.AsProblem(err)})
+	if err == nil {
+		keep(state.ItemFinished{Item: "14.rollback", Outcome: state.ItemDone, Summary: "to " + r.Target,
+			Evidence: []state.Evidence{{Name: "verified", Value: state.Clean(seen.Text)}}})
+		keep(state.AttemptClosed{N: f.in.Attempt, Outcome: "rolled back to " + r.Target})
+	}
+	if err == nil && spoolErr != nil {
+		return fmt.Errorf("rolled back to %s (%s), but it could not be written down: %w", r.Target, seen.Text, spoolErr)
+	}
+	return err
+}
+
+var _ ui.Session = (*session)(nil)

@@ -1,0 +1,237 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/user"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"mayday/probes"
+	"mayday/probes/health"
+	"mayday/probes/local"
+	"mayday/probes/prom"
+	"mayday/probes/rollout"
+	"mayday/state"
+	"mayday/state/journal"
+	"mayday/state/runbook"
+	"mayday/steps"
+	"mayday/steps/comms"
+	"mayday/steps/keeper"
+	"mayday/steps/kube"
+	"mayday/steps/repo"
+	"mayday/steps/shell"
+	"mayday/ui/report"
+)
+
+// me says who runs this process.
+func me(via string) state.Actor {
+	a := state.Actor{User: "unknown", PID: os.Getpid(), Via: via}
+	if u, err := user.Current(); err == nil {
+		a.User = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		a.Host = h
+	}
+	return a
+}
+
+// clockOf is the incident clock that a runbook asks for: real, but in a drill.
+func clockOf(rb *runbook.Runbook) state.Clock {
+	if rb.Drill != nil {
+		return rb.Drill.Clock
+	}
+	return state.Clock{}
+}
+
+// kept is a keeper in this process: journal, Engine and socket.
+type kept struct {
+	engine  *steps.Engine
+	server  *keeper.Server
+	journal *journal.Journal
+	samples *journal.SampleWriter
+	once    sync.Once
+	err     error
+}
+
+// Close ends in order: the Engine finishes a rollback and says its last word, then
+// the clients are let go, then the lock.
+func (k *kept) Close(why string) error {
+	k.once.Do(func() {
+		err := k.engine.Close(why)
+		k.err = errors.Join(err, k.server.Close(), k.samples.Close(), k.journal.Close())
+	})
+	return k.err
+}
+
+// strategies wires what can deploy and undo for a runbook.
+func strategies(rb *runbook.Runbook) map[string]steps.Strategy {
+	return kube.Strategies(kube.Connect, health.Traffic{})
+}
+
+// keep opens an incident's journal as its keeper and starts the Engine behind its
+// socket. journal.ErrKept (errors.Is) if another process keeps it.
+func keep(folder string, rb *runbook.Runbook, via string, now func() time.Time) (*kept, error) {
+	j, events, err := journal.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	k := &kept{journal: j}
+	if err := k.start(folder, rb, via, events, now); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	return k, nil
+}
+
+func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []state.Event, now func() time.Time) error {
+	events, err := k.importSpool(folder, events)
+	if err != nil {
+		return err
+	}
+	if k.samples, err = journal.NewSampleWriter(folder); err != nil {
+		return fmt.Errorf("record samples: %w", err)
+	}
+	post, err := comms.New(rb)
+	if err != nil {
+		return err
+	}
+	actor := me(via)
+	clock := clockOf(rb)
+	redact := shell.NewRedactor(append(post.Secrets(), shell.EnvSecrets(os.Environ())...)...)
+	hub, background, err := watcher(rb, clock)
+	if err != nil {
+		return err
+	}
+	outbox := comms.NewOutbox(post)
+	background = append(background,
+		func(ctx context.Context, e *steps.Engine) error { return hub.Run(ctx, e.Observe) },
+		func(ctx context.Context, e *steps.Engine) error { return outbox.Run(ctx, e) })
+	k.engine, err = steps.NewEngine(steps.Options{
+		Journal: k.journal, History: events, Runbook: rb, Actions: actions(rb, post, redact, folder), Strategies: strategies(rb),
+		Traffic: health.Traffic{}, Checker: checker{}, Messenger: post, Samples: k.samples,
+		Output:   func(run string) (io.WriteCloser, error) { return journal.OutputFile(folder, run) },
+		Redact:   redact.Text,
+		Evidence: filepath.Join(folder, journal.EvidenceDir), Actor: actor, Now: now, Clock: clock,
+		Probes: hub.Set, Background: background,
+	})
+	if err != nil {
+		return err
+	}
+	if err := k.engine.Start(); err != nil {
+		return err
+	}
+	socket, err := keeper.Socket(folder)
+	if err == nil {
+		k.server, err = keeper.Serve(k.engine, rb, actor, socket)
+	}
+	if err != nil {
+		return errors.Join(err, k.engine.Close("could not listen"))
+	}
+	return nil
+}
+
+// watcher makes the hub with an asker per kind of probe.
+func watcher(rb *runbook.Runbook, clock state.Clock) (*probes.Hub, []func(context.Context, *steps.Engine) error, error) {
+	var background []func(context.Context, *steps.Engine) error
+	web := health.New(health.Options{})
+	background = append(background, func(ctx context.Context, _ *steps.Engine) error {
+		<-ctx.Done()
+		web.Close()
+		return nil
+	})
+	askers := map[string]probes.Asker{"http": web}
+	switch {
+	case rb.Prometheus.Local:
+		l, err := local.New(local.Options{Targets: rb.Prometheus.Targets, Dir: rb.Dir, Interval: rb.Prometheus.Interval, Clock: clock, Job: rb.Service})
+		if err != nil {
+			return nil, nil, fmt.Errorf("prometheus: local: %w", err)
+		}
+		askers["prometheus"] = l
+		background = append(background, func(ctx context.Context, _ *steps.Engine) error { return l.Run(ctx) })
+	case rb.Prometheus.URL != "":
+		p, err := prom.New(prom.Options{URL: rb.Prometheus.URL})
+		if err != nil {
+			return nil, nil, fmt.Errorf("prometheus: %w", err)
+		}
+		askers["prometheus"] = p
+	}
+	if env, ok := rb.Production(); ok && usesRollout(rb) {
+		config, err := rollout.Config(env.Kubeconfig, env.Context)
+		if err != nil {
+			// The probe says so on the screen; the rest must work without a cluster.
+			askers["rollout"] = refusing{err}
+		} else {
+			r, err := rollout.New(config, env.Namespace)
+			if err != nil {
+				return nil, nil, fmt.Errorf("rollout probes: %w", err)
+			}
+			askers["rollout"] = r
+			background = append(background, func(ctx context.Context, _ *steps.Engine) error { return r.Run(ctx) })
+		}
+	}
+	return probes.New(probes.Options{Clock: clock, Askers: askers}), background, nil
+}
+
+func usesRollout(rb *runbook.Runbook) bool {
+	for _, p := range rb.Probes {
+		if p.Rollout != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// refusing answers every probe with the reason why its kind cannot be asked.
+type refusing struct{ err error }
+
+func (r refusing) Ask(context.Context, state.Probe, time.Time) (probes.Reading, error) {
+	return probes.Reading{}, r.err
+}
+
+// actions wires what each item runs.
+func actions(rb *runbook.Runbook, post *comms.Post, redact *shell.Redactor, folder string) map[string]steps.Action {
+	r := repo.New(rb)
+	out := r.Actions()
+	maps.Copy(out, post.Actions())
+	for item, name := range steps.CommandItems {
+		if cmd, ok := rb.Commands[name]; ok {
+			env := "production"
+			if item == "8.smoke" {
+				env = "staging"
+			}
+			out[item] = shell.Action(cmd, shell.Options{Dir: r.Dir(), Environment: env, Redact: redact})
+		}
+	}
+	out["16.report"] = steps.ActionFunc(func(_ context.Context, job steps.Job) (steps.Outcome, error) {
+		return writeReport(folder, job)
+	})
+	return out
+}
+
+// writeReport makes the report from the journal as it stands on the disk.
+func writeReport(folder string, job steps.Job) (steps.Outcome, error) {
+	events, _, err := journal.Read(folder)
+	if err != nil {
+		return steps.Outcome{}, err
+	}
+	name := filepath.Join(journal.ReportDir, "report.md")
+	text := report.Markdown(job.Incident, events)
+	if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+		return steps.Outcome{}, fmt.Errorf("write the report: %w", err)
+	}
+	return steps.Outcome{Summary: fmt.Sprintf("%d events", len(events)),
+		Evidence: []state.Evidence{{Name: "report", Value: fmt.Sprintf("%d bytes", len(text)), File: name}}}, nil
+}
+
+// checker makes the runbook's HTTP checks.
+type checker struct{}
+
+func (checker) Check(ctx context.Context, env runbook.Environment, c runbook.Check) (string, error) {
+	r, err := health.Check(ctx, env, c)
+	return r.Text, err
+}
