@@ -117,6 +117,12 @@ func single(rules *clientcmd.ClientConfigLoadingRules) string {
 // UID of the kube-system namespace or, where namespaces may not be read, a hash
 // of the server's URL and CA, which starts with "server+ca:". It is read once.
 func (c *Cluster) Identity(ctx context.Context) (string, error) {
+	id, err := c.identify(ctx)
+	return id, problem(err, "cannot reach the cluster")
+}
+
+// identify is Identity with the API server's own error.
+func (c *Cluster) identify(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.identity != "" {
@@ -131,7 +137,7 @@ func (c *Cluster) Identity(ctx context.Context) (string, error) {
 	case err == nil, denied(err), absent(err):
 		c.identity = c.endpoint
 	default:
-		return "", problem(err, "cannot reach the cluster")
+		return "", err
 	}
 	return c.identity, nil
 }

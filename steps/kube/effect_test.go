@@ -48,6 +48,10 @@ func TestBatches(t *testing.T) {
 	s.settled(t, "app")
 	st := s.strategy("rolling", nil)
 	p := mustPlan(t, st, s.order(runbook.Environment{Rolling: &runbook.Rolling{Deployment: "app", Hold: 30}}))
+	if c := p.Inverse[0].Command; !strings.Contains(c, `"path":"/spec/minReadySeconds"`) ||
+		!strings.HasSuffix(c, " && kubectl -n shop rollout undo deployment app --to-revision=1") {
+		t.Errorf("by hand: %s", c)
+	}
 	names := ""
 	for _, stage := range p.Stages {
 		names += fmt.Sprintf("%s (%d, %d); ", stage.Name, stage.Weight, stage.Hold)
@@ -162,6 +166,12 @@ func TestCanaryTells(t *testing.T) {
 	if err != nil || len(lines) != 3 || lines[0] != "VirtualService app: app-stable 75, app-canary 25 (fence INC-20261122-01/0)" ||
 		lines[2] != "Deployment app-canary: v1.2.4 2/2 ready (fence INC-20261122-01/0)" {
 		t.Errorf("look: %q, %v", lines, err)
+	}
+	if c := p.Inverse[0].Command; !strings.Contains(c, `{"op":"add","path":"/spec/http/1/route/0/weight","value":100}`) || strings.Contains(c, `"test"`) {
+		t.Errorf("traffic by hand: %s", c)
+	}
+	if c := p.Inverse[2].Command; !strings.Contains(c, `"path":"/spec/replicas","value":0`) {
+		t.Errorf("canary by hand: %s", c)
 	}
 	failing := kube.Impatient(s.strategy("canary", answersOf{"v1.2.3": 49, "v1.2.4": 1}), 0)
 	v, err := failing.Rollback(t.Context(), p, fence(1), quietly)

@@ -84,7 +84,7 @@ func raise(annotations map[string]string, f steps.Fence, closing bool) (tests, w
 		writes = []patchOp{add(fencePath, want)}
 	case had != want:
 		tests = []patchOp{test(fencePath, had)}
-		writes = []patchOp{replace(fencePath, want)}
+		writes = []patchOp{add(fencePath, want)}
 	default:
 		tests = []patchOp{test(fencePath, want)}
 	}

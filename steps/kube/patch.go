@@ -3,6 +3,7 @@ package kube
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -23,16 +24,13 @@ type patchOp struct {
 func test(path string, v any) patchOp    { return patchOp{"test", path, v} }
 func add(path string, v any) patchOp     { return patchOp{"add", path, v} }
 func replace(path string, v any) patchOp { return patchOp{"replace", path, v} }
-func drop(path string) patchOp           { return patchOp{Op: "remove", Path: path} }
 
-// set tests that the field at path still is old (nil: missing) and makes it want
-// (nil: missing).
+// set tests that the field at path still is old (nil: missing) and makes it want.
+// nil is written as null, which the API server reads as missing: unlike a remove
+// it applies to an object that lacks the field too.
 func set(path string, old, want any) []patchOp {
-	switch {
-	case want == nil && old == nil:
+	if want == nil && old == nil {
 		return nil
-	case want == nil:
-		return []patchOp{test(path, old), drop(path)}
 	}
 	return []patchOp{test(path, old), add(path, want)}
 }
@@ -140,21 +138,33 @@ func (ch change) op(live *unstructured.Unstructured, f steps.Fence, context stri
 	if err != nil {
 		return o, live, err
 	}
-	if o.Command == "" {
-		if shown := ops; ch.bare {
-			ops = withoutTests(shown)
-		}
-		raw, err := encode(ops)
-		if err != nil {
-			return o, live, err
-		}
-		o.Command = ch.ref.kubectl(context, "patch") + " --type=json -p " + quote(string(raw))
+	if o.Command, err = ch.typed(ops, context); err != nil {
+		return o, live, err
 	}
 	o.Command, o.Diff = state.Clean(o.Command), state.CleanLines(diff(ch.ref, live, after))
 	return o, after, nil
 }
 
-// pointer escapes one part of a JSON pointer.
-func pointer(s string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(s)
+// typed is what a person types for the operations.
+func (ch change) typed(ops []patchOp, context string) (string, error) {
+	if ch.bare {
+		ops = withoutTests(ops)
+	}
+	if ch.command != "" { // it stands for the template; the rest is patched before it
+		ops = slices.DeleteFunc(slices.Clone(ops), func(o patchOp) bool {
+			return strings.HasPrefix(o.Path, "/spec/template") || strings.HasPrefix(o.Path, annotationsPath)
+		})
+		if len(ops) == 0 {
+			return ch.command, nil
+		}
+	}
+	raw, err := encode(ops)
+	if err != nil {
+		return "", err
+	}
+	patch := ch.ref.kubectl(context, "patch") + " --type=json -p " + quote(string(raw))
+	if ch.command != "" {
+		patch += " && " + ch.command
+	}
+	return patch, nil
 }

@@ -97,7 +97,7 @@ func (r *run) world(ctx context.Context) (world, error) {
 }
 
 // inverse dry-runs every operation of the rollback. Before the rollout it starts
-// from the world as it would be after it, and without tests, since they could not
+// from the world as it would be at its deepest, and without tests, since they could not
 // hold yet; later it is exactly what the rollback would send.
 func (r *run) inverse(live world, rec recipe, started bool) []check {
 	from, f := live, fenceAround(live, r.s.Incident)
@@ -119,11 +119,11 @@ func (r *run) inverse(live world, rec recipe, started bool) []check {
 	return out
 }
 
-// afterwards is the world as the rollout would leave it; what cannot be simulated
+// afterwards is the world at the rollout's deepest stage; what cannot be simulated
 // stays as it is, and the dry run of that change says why.
 func (r *run) afterwards(live world, rec recipe, f steps.Fence) world {
 	w := live.copy()
-	for i := range r.plan.Stages {
+	for i := range rec.deepest(r.s) + 1 {
 		for _, ch := range rec.changes(r.s, r.plan.Namespace, i) {
 			if _, after, err := ch.op(w[ch.ref], f, ""); err == nil {
 				w[ch.ref] = after

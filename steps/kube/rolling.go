@@ -221,6 +221,9 @@ func (r *run) batch(o ref, k int) func(view) (bool, string, error) {
 	}
 }
 
+// deepest is the last batch: all pods new, the controller still held back.
+func (rolling) deepest(s snapshot) int { return max(s.Batches.Count-1, 0) }
+
 func (rolling) undo(s snapshot, ns string) []undo {
 	o := deployment(ns, s.Stable.Deployment)
 	return []undo{{

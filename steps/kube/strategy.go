@@ -64,6 +64,9 @@ type recipe interface {
 	changes(s snapshot, ns string, i int) []change
 	// effect waits until the stage is seen in the world.
 	effect(ctx context.Context, r *run, i int) (steps.Effect, error)
+	// deepest is the stage after which a rollback has the most to do: what the
+	// inverse is shown and first proven from.
+	deepest(s snapshot) int
 	// undo are the operations of a rollback, in order.
 	undo(s snapshot, ns string) []undo
 }
@@ -145,6 +148,7 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 // carrying them out on a copy of the world.
 func (st *strategy) describe(ctx context.Context, c *Cluster, plan *state.Plan, s snapshot, live world) error {
 	w, f := live.copy(), fenceAround(live, s.Incident)
+	var deepest world
 	for i := range plan.Stages {
 		for _, ch := range st.recipe.changes(s, plan.Namespace, i) {
 			op, after, err := ch.op(w[ch.ref], f, c.Context)
@@ -154,6 +158,9 @@ func (st *strategy) describe(ctx context.Context, c *Cluster, plan *state.Plan, 
 			w[ch.ref] = after
 			plan.Stages[i].Ops = append(plan.Stages[i].Ops, op)
 		}
+		if i == st.recipe.deepest(s) {
+			deepest = w.copy()
+		}
 	}
 	f.Epoch++
 	for _, u := range st.recipe.undo(s, plan.Namespace) {
@@ -162,11 +169,10 @@ func (st *strategy) describe(ctx context.Context, c *Cluster, plan *state.Plan, 
 			return err
 		}
 		ch.bare = true
-		op, after, err := ch.op(w[ch.ref], f, c.Context)
+		op, _, err := ch.op(deepest[ch.ref], f, c.Context)
 		if err != nil {
 			return err
 		}
-		w[ch.ref] = after
 		plan.Inverse = append(plan.Inverse, op)
 	}
 	plan.Inverse = append(plan.Inverse, state.Op{ID: opVerify, Title: plan.Target + " ready and answering"})

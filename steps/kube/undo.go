@@ -56,6 +56,9 @@ func (w workload) revert(live *unstructured.Unstructured, template map[string]an
 	return w.templateOps(live, template)
 }
 
+// deepest is "stable takes": all traffic on the canary, both Deployments changed.
+func (canary) deepest(s snapshot) int { return len(s.Weights) + 1 }
+
 func (canary) undo(s snapshot, ns string) []undo {
 	rt, stable, can := s.Route.ref(ns), deployment(ns, s.Stable.Deployment), deployment(ns, s.Canary.Deployment)
 	return []undo{

@@ -47,7 +47,7 @@ var (
 )
 
 // newShop starts a cluster with the objects; it is gone when the test ends.
-func newShop(t *testing.T, objects ...runtime.Object) *shop {
+func newShop(t testing.TB, objects ...runtime.Object) *shop {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	all := append([]runtime.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}}, objects...)

@@ -127,15 +127,15 @@ func (b *backoff) wait(ctx context.Context, race bool) error {
 func (c *Cluster) same(ctx context.Context, plan state.Plan, l lane) error {
 	var pause backoff
 	give := time.Now().Add(backwardPatience)
-	id, err := c.Identity(ctx)
-	for l == backward && err != nil && transientIdentity(err) && time.Now().Before(give) {
+	id, err := c.identify(ctx)
+	for l == backward && err != nil && transient(err) && time.Now().Before(give) {
 		if err := pause.wait(ctx, false); err != nil {
 			return err
 		}
-		id, err = c.Identity(ctx)
+		id, err = c.identify(ctx)
 	}
 	if err != nil || id == plan.ClusterUID {
-		return err
+		return problem(err, "cannot reach the cluster")
 	}
 	if l == backward && id == c.endpoint {
 		return nil
@@ -144,5 +144,3 @@ func (c *Cluster) same(ctx context.Context, plan state.Plan, l lane) error {
 		Why: fmt.Sprintf("the plan was made for cluster %s (context %s), this one is %s", plan.ClusterUID, plan.Context, id),
 		Do:  "Restore the kubeconfig the incident began with; mayday changes no other cluster."}
 }
-
-func transientIdentity(err error) bool { return state.HasCode(err, "unreachable") }
