@@ -31,6 +31,15 @@ func replayKeys() []binding {
 	move := func(f func(Film)) func(*Model) tea.Cmd {
 		return func(m *Model) tea.Cmd { f(m.o.Film); m.takeScene(); return nil }
 	}
+	mark := func(find func(Film) bool, none string) func(*Model) tea.Cmd {
+		return func(m *Model) tea.Cmd {
+			if !find(m.o.Film) {
+				m.say(toneInfo, none)
+			}
+			m.takeScene()
+			return nil
+		}
+	}
 	return []binding{
 		{keys: []string{"space", "p"}, short: "play", in: replaying, help: "play and pause", do: (*Model).play},
 		{keys: []string{"left", "h"}, show: "←→", short: "event", in: replaying, help: "one event back", do: move(func(f Film) { f.Step(-1) })},
@@ -39,8 +48,8 @@ func replayKeys() []binding {
 		{keys: []string{"]", "shift+right"}, in: replaying, help: "ten seconds on", do: seek(10 * time.Second)},
 		{keys: []string{"{", "ctrl+left"}, in: replaying, help: "a minute back", do: seek(-time.Minute)},
 		{keys: []string{"}", "ctrl+right"}, in: replaying, help: "a minute on", do: seek(time.Minute)},
-		{keys: []string{"n", "m"}, short: "marker", in: replaying, help: "the next marker: a decision, a stage, a rollback", do: move(func(f Film) { f.NextMark() })},
-		{keys: []string{"N", "M"}, in: replaying, help: "the marker before", do: move(func(f Film) { f.PrevMark() })},
+		{keys: []string{"n", "m"}, short: "marker", in: replaying, help: "the next marker: a decision, a stage, a rollback", do: mark(Film.NextMark, "there is no marker after this")},
+		{keys: []string{"N", "M"}, in: replaying, help: "the marker before", do: mark(Film.PrevMark, "there is no marker before this")},
 		{keys: []string{"+", "="}, show: "+-", short: "speed", in: replaying, help: "faster", do: func(m *Model) tea.Cmd { m.faster(1); return nil }},
 		{keys: []string{"-"}, in: replaying, help: "slower", do: func(m *Model) tea.Cmd { m.faster(-1); return nil }},
 		{keys: []string{"home"}, in: replaying, help: "to the start of the recording", do: func(m *Model) tea.Cmd { from, _ := m.o.Film.Bounds(); m.seek(from); return nil }},

@@ -41,16 +41,17 @@ func (f *reel) Seek(at time.Time) {
 
 func (f *reel) SeekEvent(seq uint64) { f.n = int(seq); f.at = f.events[f.n-1].Time }
 func (f *reel) Step(by int)          { f.SeekEvent(uint64(min(max(f.n+by, 1), len(f.events)))) }
-func (f *reel) NextMark()            { f.mark(1) }
-func (f *reel) PrevMark()            { f.mark(-1) }
+func (f *reel) NextMark() bool       { return f.mark(1) }
+func (f *reel) PrevMark() bool       { return f.mark(-1) }
 
-func (f *reel) mark(by int) {
+func (f *reel) mark(by int) bool {
 	for i := f.n - 1 + by; i >= 0 && i < len(f.events); i += by {
 		if state.Mark(f.events[i]) {
 			f.SeekEvent(uint64(i + 1))
-			return
+			return true
 		}
 	}
+	return false
 }
 
 func onFilm(s *uitest.Story, w, h int) *Model {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,8 +44,8 @@ type Film interface {
 	Seek(at time.Time)
 	SeekEvent(seq uint64)
 	Step(events int) // negative goes back
-	NextMark()
-	PrevMark()
+	NextMark() bool  // false: there is none, and the cursor stays
+	PrevMark() bool
 }
 
 // Options say what to show and where.
@@ -147,7 +148,14 @@ func (o *Options) profile() colorprofile.Profile {
 	case "never":
 		return colorprofile.ASCII
 	}
-	return colorprofile.Detect(o.Output, o.Env)
+	p := colorprofile.Detect(o.Output, o.Env)
+	for _, e := range o.Env {
+		// Any value that is not empty counts, not only those that read as true.
+		if v, ok := strings.CutPrefix(e, "NO_COLOR="); ok && v != "" && p > colorprofile.ASCII {
+			return colorprofile.ASCII
+		}
+	}
+	return p
 }
 
 func (o *Options) program() []tea.ProgramOption {
@@ -156,6 +164,7 @@ func (o *Options) program() []tea.ProgramOption {
 		tea.WithEnvironment(o.Env),
 		tea.WithoutSignalHandler(), // the command line turns signals into ctx
 		tea.WithFPS(30),
+		tea.WithWindowSize(o.Width, o.Height), // a terminal's own size wins
 		tea.WithColorProfile(o.profile()),
 	}
 	if o.Input != nil {
