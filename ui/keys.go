@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"unicode"
+
 	tea "charm.land/bubbletea/v2"
 
 	"mayday/state"
@@ -136,6 +138,27 @@ func (m *Model) disabled(b *binding) string {
 // handleKey is the way of every key: the one key first, then the red bar, then
 // what is open on top, then the table.
 func (m *Model) handleKey(k tea.KeyPressMsg) tea.Cmd {
+	if k.Mod.Contains(tea.ModAlt) && (!m.typing() || k.Mod.Contains(tea.ModCtrl)) {
+		// To a terminal, esc and then a key within a moment is that key with alt.
+		// Nothing here uses alt, so it is taken as what was pressed: R must not be lost.
+		esc := m.oneKey(tea.KeyPressMsg{Code: tea.KeyEscape})
+		return tea.Batch(esc, m.oneKey(withoutAlt(k)))
+	}
+	return m.oneKey(k)
+}
+
+func withoutAlt(k tea.KeyPressMsg) tea.KeyPressMsg {
+	k.Mod &^= tea.ModAlt
+	if k.Text == "" && k.Mod&^tea.ModShift == 0 && unicode.IsPrint(k.Code) {
+		k.Text = string(k.Code)
+		if k.Mod.Contains(tea.ModShift) {
+			k.Text = string(unicode.ToUpper(k.Code))
+		}
+	}
+	return k
+}
+
+func (m *Model) oneKey(k tea.KeyPressMsg) tea.Cmd {
 	s := k.String()
 	first, taken := m.rPressed(s)
 	if taken {

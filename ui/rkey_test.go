@@ -247,3 +247,30 @@ func TestQuitDoesNotAbandonTheRollback(t *testing.T) {
 		}
 	})
 }
+
+// esc and a key close together arrive as that key with alt.
+func TestEscAndRTogether(t *testing.T) {
+	with(t, uitest.Canary(), func(r *rig) {
+		r.keys("?")
+		r.send(tea.KeyPressMsg{Code: 'r', Mod: tea.ModCtrl | tea.ModAlt})
+		r.pause(time.Second)
+		r.want("rollback.arm")
+		if r.m.modal != nil {
+			t.Error("esc was lost")
+		}
+	})
+	with(t, uitest.Canary(), func(r *rig) {
+		r.keys("n")
+		r.send(tea.KeyPressMsg{Code: 'r', Mod: tea.ModCtrl | tea.ModAlt})
+		r.want("rollback.arm")
+	})
+	with(t, uitest.Canary(), func(r *rig) {
+		r.keys("?")
+		r.send(tea.KeyPressMsg{Code: 'r', ShiftedCode: 'R', Mod: tea.ModShift | tea.ModAlt})
+		r.pause(time.Second)
+		r.want("")
+		if !strings.Contains(r.status(), "R was ignored") {
+			t.Errorf("status %q", r.status())
+		}
+	})
+}
