@@ -49,7 +49,12 @@ func (m *Model) modalKey(k tea.KeyPressMsg) tea.Cmd {
 
 // enter does the obvious thing.
 func (m *Model) enter() tea.Cmd {
-	if m.tab != tabList {
+	switch m.tab {
+	case tabList:
+	case tabTimeline:
+		m.panes.timeline.Open() // the facts of the event under the cursor
+		return nil
+	default:
 		return m.zoomPane()
 	}
 	it := m.list.Selected(m.scene)

@@ -88,7 +88,14 @@ func moveKeys() []binding {
 }
 
 func otherKeys() []binding {
+	metrics := func(f func(*Model)) func(*Model) tea.Cmd {
+		return func(m *Model) tea.Cmd { m.tab = tabMetrics; f(m); return nil }
+	}
 	return []binding{
+		{keys: []string{"+", "="}, in: live, help: "metrics: a shorter time on the chart", do: metrics(func(m *Model) { m.panes.metrics.Zoom(1) })},
+		{keys: []string{"-"}, in: live, help: "metrics: a longer time on the chart", do: metrics(func(m *Model) { m.panes.metrics.Zoom(-1) })},
+		{keys: []string{"p"}, in: live, help: "metrics: pin the probe under the cursor to the top", do: metrics(func(m *Model) { m.panes.metrics.Pin() })},
+		{keys: []string{"w"}, in: live | replaying, help: "metrics: the worst first, and back", do: metrics(func(m *Model) { m.panes.metrics.WorstFirst() })},
 		{keys: []string{"d"}, in: live | replaying, help: "everything known about the item", do: (*Model).details},
 		{keys: []string{"f"}, in: live | replaying, help: "show the operations of the rollback, or the steps to do by hand",
 			why: whyNoRollback, do: (*Model).showRollback},

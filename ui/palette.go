@@ -117,6 +117,7 @@ func init() {
 		{"go-on", "", "go on with a rollout that waits", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.press("g") }},
 		{"attempt", "", "open the next attempt", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.press("t") }},
 		{"rollback", "", "arm the rollback, as R does", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.arm() }},
+		{"search", "TEXT", "find an event in the timeline; without a text, the next one", live | replaying, false, nil, (*Model).search},
 		{"help", "", "all keys and commands", live | replaying, false, nil, func(m *Model, _ string) tea.Cmd { return m.help() }},
 		{"quit", "", "leave the cockpit", live | replaying, false, nil, func(m *Model, _ string) tea.Cmd { return m.quit() }},
 	}
@@ -255,6 +256,20 @@ func (m *Model) gotoItem(what string) tea.Cmd {
 	}
 	m.tab = tabList
 	m.list.Select(what)
+	return nil
+}
+
+func (m *Model) search(text string) tea.Cmd {
+	m.tab = tabTimeline
+	found := false
+	if text == "" {
+		found = m.panes.timeline.Next()
+	} else {
+		found = m.panes.timeline.Search(text)
+	}
+	if !found {
+		m.say(toneInfo, "no event holds that text")
+	}
 	return nil
 }
 

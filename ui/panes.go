@@ -100,14 +100,7 @@ func (m *Model) turn(by int) tea.Cmd {
 
 func (m *Model) goTo(t tab) tea.Cmd { m.tab = t; return nil }
 
-func (m *Model) zoomPane() tea.Cmd {
-	if m.tab == tabTimeline {
-		m.panes.timeline.Open() // the facts of the event under the cursor
-		return nil
-	}
-	m.zoom = !m.zoom
-	return nil
-}
+func (m *Model) zoomPane() tea.Cmd { m.zoom = !m.zoom; return nil }
 
 // filter is the filter of the pane with the focus.
 func (m *Model) filter() string {

@@ -121,6 +121,8 @@ func (m *Model) quit() tea.Cmd {
 
 func (m *Model) back() tea.Cmd {
 	switch {
+	case m.tab == tabTimeline && m.panes.timeline.Opened():
+		m.panes.timeline.Open()
 	case m.clearFilter():
 	case m.zoom:
 		m.zoom = false

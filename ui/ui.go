@@ -42,7 +42,6 @@ type Film interface {
 	Now() time.Time
 	Scene() *state.Scene // at the cursor; valid until the cursor moves
 	Seek(at time.Time)
-	SeekEvent(seq uint64)
 	Step(events int) // negative goes back
 	NextMark() bool  // false: there is none, and the cursor stays
 	PrevMark() bool
