@@ -149,5 +149,5 @@ func kubeconfig(url, token string, ca []byte) ([]byte, error) {
 func (c *Cluster) Close() {
 	c.once.Do(c.cancel)
 	c.done.Wait()
-	c.server.handlers.Wait()
+	c.server.wait()
 }

@@ -79,6 +79,12 @@ func TestKubectl(t *testing.T) {
 	k.says(`patch deployment app -p {"spec":{"replicas":1}} --dry-run=server`, "patched")
 	k.says("get deployment app -o jsonpath={.spec.replicas}", "5")
 	k.says("auth can-i patch deployments", "yes")
+	file := filepath.Join(t.TempDir(), "web.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: b}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.says("apply -f "+file, "created")
+	k.says("apply -f "+file, "unchanged")
 	k.says("delete deployment app --timeout=15s", "deleted")
 	if out, err := k.try("get", "pods", "--watch", "--request-timeout=1s"); err != nil && !strings.Contains(out, "imeout") {
 		t.Errorf("kubectl get pods --watch: %v\n%s", err, out)

@@ -77,14 +77,9 @@ func (s *server) patch(w http.ResponseWriter, r *request) error {
 	}
 	res := r.row.res
 	it, err := s.store.update(res, r.ns, r.name, opts, func(cur object) (object, error) {
-		raw, err := rawIn(res, &item{obj: cur, raw: nil}, r.row.Version)
+		raw, err := encodeIn(res, cur, r.row.Version)
 		if err != nil {
 			return nil, err
-		}
-		if raw == nil {
-			if raw, err = json.Marshal(cur); err != nil {
-				return nil, err
-			}
 		}
 		var like any
 		if res.typed() {

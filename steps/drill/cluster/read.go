@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"strconv"
@@ -52,10 +53,16 @@ func rawIn(res *resource, it *item, version string) ([]byte, error) {
 	if version == res.version {
 		return it.raw, nil
 	}
-	content := map[string]any{}
-	for k, v := range it.obj.(*unstructured.Unstructured).Object {
-		content[k] = v
+	return encodeIn(res, it.obj, version)
+}
+
+// encodeIn encodes an object in one of its served versions. Only custom resources
+// have several, and those differ in nothing but their name.
+func encodeIn(res *resource, o object, version string) ([]byte, error) {
+	if version == res.version {
+		return json.Marshal(o)
 	}
+	content := maps.Clone(o.(*unstructured.Unstructured).Object)
 	content["apiVersion"] = res.group + "/" + version
 	return json.Marshal(content)
 }

@@ -19,8 +19,8 @@ type server struct {
 	token string
 	rows  map[string]Verb // by rowKey
 
-	ctx      context.Context // ends every watch
-	handlers sync.WaitGroup  // requests being served
+	ctx     context.Context // ends every watch
+	serving sync.RWMutex    // read-held by every request: who gets it for writing has waited for all
 }
 
 func newServer(ctx context.Context, st *store, token string) *server {
@@ -31,10 +31,17 @@ func newServer(ctx context.Context, st *store, token string) *server {
 	return s
 }
 
+// wait waits for the requests being served. The context must have ended: requests
+// that still come are turned away.
+func (s *server) wait() {
+	s.serving.Lock()
+	defer s.serving.Unlock()
+}
+
 // ServeHTTP implements http.Handler.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.handlers.Add(1)
-	defer s.handlers.Done()
+	s.serving.RLock()
+	defer s.serving.RUnlock()
 	w.Header().Set("Cache-Control", "no-cache, private")
 	if err := s.serve(w, r); err != nil {
 		writeError(w, err)
@@ -59,6 +66,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodGet {
 		if doc, ok := s.discovery(r); ok {
 			return writeAs(w, http.StatusOK, doc.mediaType, doc.body)
+		}
+		if doc, ok := openAPI(r); ok {
+			return writeJSON(w, http.StatusOK, doc)
 		}
 	}
 	req, err := s.parse(r)
