@@ -28,6 +28,8 @@ type planned struct {
 	name string
 }
 
+func rollingEnv(name string) *runbook.Rolling { return &runbook.Rolling{Deployment: name} }
+
 func canaryEnv(route string) runbook.Environment {
 	return runbook.Environment{Canary: &runbook.Canary{Stable: "app-stable", Canary: "app-canary", Route: route, Replicas: 2}}
 }
