@@ -181,7 +181,7 @@ func (Remark) intent()      {}
 type Answer struct {
 	Lines []string `json:"lines,omitempty"` // the exact commands, one a line
 	Text  string   `json:"text,omitempty"`  // a diff, a message, a sentence
-	Seq   uint64   `json:"seq,omitempty"`   // the event that records the intent; 0 if none does
+	Seq   uint64   `json:"seq,omitempty"`   // the last event that records the intent; 0 if none does
 }
 
 var intents = map[string]func([]byte) (Intent, error){}

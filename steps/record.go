@@ -73,7 +73,7 @@ func (e *Engine) write(actor state.Actor, expect uint64, facts []state.Fact) (ui
 		return 0, journalProblem(err)
 	}
 	e.apply(events)
-	return events[0].Seq, nil
+	return events[len(events)-1].Seq, nil
 }
 
 func journalProblem(err error) error {
