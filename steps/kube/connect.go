@@ -64,14 +64,12 @@ func Connect(env runbook.Environment) (*Cluster, error) {
 	return c, nil
 }
 
-// quiet keeps client-go's own log off the terminal, which belongs to the cockpit:
-// all that matters comes back as an error.
-var quiet = sync.OnceFunc(func() { klog.SetLogger(logr.Discard()) })
+// client-go's own log would write over the cockpit; all that matters in it comes
+// back as an error. klog takes a logger only before anything logs.
+func init() { klog.SetLogger(logr.Discard()) }
 
-// New opens the cluster of a client configuration, which it copies. client-go
-// logs nothing from then on, in the whole process.
+// New opens the cluster of a client configuration, which it copies.
 func New(cfg *rest.Config) (*Cluster, error) {
-	quiet()
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1 // an emergency never waits for a client-side rate limit
 	cfg.Timeout = 0

@@ -66,7 +66,8 @@ func newShop(t testing.TB, objects ...runtime.Object) *shop {
 	t.Cleanup(func() { cancel(); c.Close(); kubelet.Wait() })
 	faulty := rest.CopyConfig(s.cfg)
 	faulty.Wrap(func(next http.RoundTripper) http.RoundTripper { return &faultyTransport{next, s.faults} })
-	s.conn = func(runbook.Environment) (*kube.Cluster, error) { return kube.New(faulty) }
+	once := sync.OnceValues(func() (*kube.Cluster, error) { return kube.New(faulty) }) // one connection: handshakes are dear
+	s.conn = func(runbook.Environment) (*kube.Cluster, error) { return once() }
 	return s
 }
 
