@@ -209,7 +209,7 @@ func (e *Engine) act(ctx context.Context, actor state.Actor, a Action, id, run s
 	if _, err := e.record(actor, f); err != nil {
 		e.must(actor, f) // it did happen: kept in the spool until the disk takes it
 	}
-	if got.Facts["tag"] != "" || got.Facts["baseline"] != "" {
+	if got.Facts["tag"] != "" || got.Facts["baseline"] != "" || got.Facts["production"] != "" {
 		e.layProbes()
 	}
 }

