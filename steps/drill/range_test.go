@@ -254,6 +254,31 @@ func TestNoDataGoesMuteAtHalf(t *testing.T) {
 	}
 }
 
+func TestSlowBurnClimbsOnceItIsAlone(t *testing.T) {
+	t.Parallel()
+	r := newRange(t, "slow-burn", 600) // two and twelve minutes are 1.4 s
+	took := func(n int) time.Duration {
+		worst := time.Duration(0)
+		for range n {
+			start := time.Now()
+			logins(t, r, 8)
+			worst = max(worst, time.Since(start))
+		}
+		return worst
+	}
+	weigh(t, r, 100)
+	before := took(4)
+	config, err := clientcmd.BuildConfigFromFlags("", r.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kubernetes.NewForConfigOrDie(config).AppsV1().Deployments("shop").Patch(t.Context(), "app-stable", types.MergePatchType,
+		[]byte(`{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"registry.local/shop:`+Fixed+`"}]}}}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the slowest of 8 logins takes twice as long", func() bool { return took(1) > max(2*before, 600*time.Millisecond) })
+}
+
 func TestCloseLeavesNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s, _ := Find("good")

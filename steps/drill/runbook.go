@@ -65,11 +65,12 @@ func operator() string {
 	return "operator"
 }
 
-// version is which of the app's versions a set of probes looks at.
+// versionOf is which of the app's versions a set of probes looks at.
 type versionOf struct {
 	Suffix, And, Role, Compare string
 }
 
+// severity is a built-in policy as the template writes it.
 type severity struct {
 	Name, AtOnce string
 	state.Policy
