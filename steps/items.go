@@ -45,6 +45,10 @@ func (e *Engine) preview(ctx context.Context, v state.Preview) (state.Answer, er
 	if it.Kind != state.Action {
 		return e.previewSign(ctx, in, it)
 	}
+	// What could not be run must not be offered; where it runs, there is something to see.
+	if err := runnable(it.ID)(in); it.Changes && err != nil && !state.HasCode(err, "running") {
+		return state.Answer{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
 	if isRollout(it.ID) {

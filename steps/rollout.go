@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"mayday/state"
@@ -173,7 +174,27 @@ func (e *Engine) previewRollout(ctx context.Context, in *state.Incident, it *sta
 			return state.Answer{}, err
 		}
 	}
-	return state.Answer{Lines: planCommands(p), Text: planText(p)}, nil
+	return state.Answer{Lines: planLines(p), Text: planText(p)}, nil
+}
+
+// planLines is the plan for a person who must say yes to it: first what happens, a
+// line a stage, then the exact commands under their stage.
+func planLines(p state.Plan) []string {
+	var short, long []string
+	for _, s := range p.Stages {
+		var titles []string
+		long = append(long, "# "+s.Name)
+		for _, op := range s.Ops {
+			titles = append(titles, op.Title)
+			long = append(long, op.Command)
+		}
+		line := "# " + s.Name + ": " + strings.Join(titles, "; ")
+		if s.Hold > 0 {
+			line += "; the gate must hold " + s.Hold.String()
+		}
+		short = append(short, line)
+	}
+	return append(append(short, "# R takes it back to "+p.Target+". The commands:"), long...)
 }
 
 func planText(p state.Plan) string {

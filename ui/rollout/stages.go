@@ -223,6 +223,8 @@ func (p *Pane) gate(s *state.Scene, r *state.Rollout, w int) string {
 	case why != "" || r.Gate.State == state.GatePassed:
 	case r.Status != state.RolloutRunning || i >= len(r.Stages):
 		why = "not open"
+	case r.Gate.State == state.GateHolding:
+		why = "all its probes are well"
 	case r.Stages[i].Effected.IsZero():
 		why = "opens when the effect is seen"
 	default:
