@@ -13,6 +13,12 @@ import (
 // what it set going is seen in the frames. Arm, Fire and Disarm never wait for
 // anything but each other.
 func (e *Engine) Do(ctx context.Context, actor state.Actor, intent state.Intent) (state.Answer, error) {
+	e.mu.Lock()
+	leaving := e.leaving
+	e.mu.Unlock()
+	if leaving {
+		return state.Answer{}, &state.Problem{Code: CodeLeaving, What: "nothing was done: the keeper is leaving", Do: "Ask the next one."}
+	}
 	switch v := intent.(type) {
 	case state.Arm:
 		return state.Answer{}, e.armRollback(actor, v.Trigger)
@@ -42,7 +48,7 @@ func (e *Engine) doSimple(actor state.Actor, intent state.Intent) (state.Answer,
 	case state.Tick:
 		return e.tick(actor, v)
 	case state.Untick:
-		return e.simple(actor, kindIs(v.Item, state.Check), state.ItemUnchecked{Item: v.Item})
+		return e.simple(actor, kindIs(v.Item, state.Check), state.ItemUnchecked(v))
 	case state.Sign:
 		return e.sign(actor, v)
 	case state.PassOver:
@@ -52,7 +58,7 @@ func (e *Engine) doSimple(actor state.Actor, intent state.Intent) (state.Answer,
 	case state.SetSeverity:
 		return e.simple(actor, open, state.SeverityChanged{To: v.To, Reason: v.Reason, Policy: e.o.Runbook.Policy(v.To)})
 	case state.SetRole:
-		return e.simple(actor, open, state.RoleAssigned{Role: v.Role, Person: v.Person})
+		return e.simple(actor, open, state.RoleAssigned(v))
 	case state.AddNote:
 		if strings.TrimSpace(v.Text) == "" {
 			return state.Answer{}, &state.Problem{What: "an empty note is not kept"}

@@ -88,13 +88,15 @@ type Engine struct {
 	subs    map[*subscriber]struct{}
 	changed chan struct{} // closed and replaced after every event
 
-	arm     *time.Timer // the grace of an armed rollback
-	rolling bool        // a rollback is in its lane
+	arm     *time.Timer   // the grace of an armed rollback
+	rolling bool          // a rollback is in its lane
+	lane    chan struct{} // closed when every rollback so far has ended; nil before the first
+	leaving bool          // Close has begun: the next keeper answers
+	ended   bool          // nothing new starts any more
 
 	ctx    context.Context // ends the actions
 	cancel context.CancelFunc
-	lane   sync.WaitGroup // rollbacks: waited for, never cancelled
-	wg     sync.WaitGroup // everything else
+	wg     sync.WaitGroup // everything but the rollbacks
 }
 
 type entry struct {
@@ -136,13 +138,21 @@ func (e *Engine) Start() error {
 	e.spawn(func() { e.keepClocks(e.ctx) })
 	e.spawn(func() { e.prover(e.ctx) })
 	e.pickUp()
-	e.autos()
+	// Beside the caller, who has yet to let clients in: an action that looks at a
+	// remote before it starts must not keep them waiting.
+	e.spawn(e.autos)
 	return nil
 }
 
-// spawn runs f in a goroutine that Close waits for.
+// spawn runs f in a goroutine that Close waits for; after Close not at all.
 func (e *Engine) spawn(f func()) {
+	e.mu.Lock()
+	if e.ended {
+		e.mu.Unlock()
+		return
+	}
 	e.wg.Add(1)
+	e.mu.Unlock()
 	go func() {
 		defer e.wg.Done()
 		f()
@@ -151,17 +161,23 @@ func (e *Engine) spawn(f func()) {
 
 // Close finishes an armed or running rollback, stops everything else where it
 // stands, and says so in the journal. The rollout that was running is found
-// interrupted by the next keeper.
+// interrupted by the next keeper. Intents that come meanwhile are refused with the
+// code "leaving": nothing was done, and the next keeper answers.
 func (e *Engine) Close(why string) error {
 	e.mu.Lock()
+	e.leaving = true
 	armed := e.in.Rollback.Status == state.RollbackArmed
 	e.mu.Unlock()
 	if armed {
 		e.fire(e.o.Actor, "the process was told to end while R was armed")
 	}
-	e.lane.Wait()
+	e.lanes()
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
 	e.cancel()
 	e.wg.Wait()
+	e.lanes() // a gate may have pulled the rollback meanwhile
 	_, err := e.record(e.o.Actor, state.KeeperStopped{Why: why})
 	e.mu.Lock()
 	for s := range e.subs {
@@ -172,6 +188,34 @@ func (e *Engine) Close(why string) error {
 		err = flushed
 	}
 	return err
+}
+
+// lanes waits until no rollback runs.
+func (e *Engine) lanes() {
+	var seen chan struct{}
+	for {
+		e.mu.Lock()
+		lane := e.lane
+		e.mu.Unlock()
+		if lane == seen {
+			return
+		}
+		<-lane
+		seen = lane
+	}
+}
+
+// inLane runs a rollback beside everything else. It needs mu.
+func (e *Engine) inLane(f func()) {
+	before, done := e.lane, make(chan struct{})
+	e.lane, e.rolling = done, true
+	go func() {
+		defer close(done)
+		f()
+		if before != nil {
+			<-before
+		}
+	}()
 }
 
 // Now is the incident clock.

@@ -106,19 +106,14 @@ func (e *Engine) fire(actor state.Actor, trigger string) {
 		e.mu.Unlock()
 		return
 	}
-	e.rolling = true
 	// The forward work is told to stop; it need not: the epoch fences it.
 	for item, cancel := range e.running {
 		if inAttempt(item) {
 			cancel()
 		}
 	}
-	e.lane.Add(1)
+	e.inLane(func() { e.rollback(actor, r, in.Epoch+1, trigger) })
 	e.mu.Unlock()
-	go func() {
-		defer e.lane.Done()
-		e.rollback(actor, r, in.Epoch+1, trigger)
-	}()
 }
 
 // rollback is the lane. Nothing in it waits for the journal beyond journalPatience.
@@ -220,13 +215,10 @@ func (e *Engine) pickUp() {
 	case state.RollbackRunning:
 		if r := in.Rollout(in.Rollback.Rollout); r != nil {
 			e.mu.Lock()
-			e.rolling = true
-			e.lane.Add(1)
-			e.mu.Unlock()
-			go func() {
-				defer e.lane.Done()
+			e.inLane(func() {
 				e.rollback(e.mayday(), r, in.Epoch+1, "the last keeper died in the rollback: "+in.Rollback.Trigger)
-			}()
+			})
+			e.mu.Unlock()
 		}
 	case state.RollbackArmed:
 		left := max(in.Rollback.Deadline.Sub(e.o.Now()), 0)
