@@ -46,6 +46,7 @@ type Operator struct {
 	updated time.Time // the due time of the last update that was posted
 	asking  time.Time // real time since when a gate asks
 	fired   bool
+	alive   bool  // an event came while an intent was under way
 	refused error // the keeper's last refusal
 }
 
@@ -87,7 +88,7 @@ func (o *Operator) Run(ctx context.Context) (Outcome, error) {
 func (o *Operator) over() (Outcome, bool) {
 	in := o.scene.Incident
 	switch {
-	case in.Rollback.Status == state.RollbackDone:
+	case in.Rollback.Status == state.RollbackDone && len(in.Closed) >= in.Attempt: // its last word
 		return Outcome{3, fmt.Sprintf("rolled back to %s: %s", in.Rollback.Proof.Target, in.Rollback.Verified)}, true
 	case in.Rollback.Status == state.RollbackFailed:
 		why := "see the manual steps"
@@ -149,7 +150,7 @@ func (o *Operator) act(ctx context.Context) (wake time.Time, err error) {
 // ask hands an intent in. A refusal is kept for the message of a stall and is not
 // an error: the world may have moved on since the operator looked.
 func (o *Operator) ask(ctx context.Context, as Doer, intent state.Intent) error {
-	answer, err := as.Do(ctx, intent)
+	answer, err := o.do(ctx, as, intent)
 	var refusal *state.Problem
 	if errors.As(err, &refusal) {
 		o.refused = fmt.Errorf("%s was refused: %w", intent.Verb(), err)
@@ -160,6 +161,33 @@ func (o *Operator) ask(ctx context.Context, as Doer, intent state.Intent) error 
 	}
 	o.seen = max(o.seen, answer.Seq)
 	return nil
+}
+
+// do hands an intent in and goes on folding frames until it is answered: the
+// answer travels behind the frames, and would never come past a full buffer.
+func (o *Operator) do(ctx context.Context, as Doer, intent state.Intent) (state.Answer, error) {
+	var answer state.Answer
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		answer, err = as.Do(ctx, intent)
+		done <- err
+	}()
+	frames := o.Frames
+	var folding error
+	for {
+		select {
+		case err := <-done:
+			return answer, errors.Join(err, folding)
+		case f, ok := <-frames:
+			if !ok {
+				frames = nil // wait says so
+				continue
+			}
+			folding = errors.Join(folding, o.scene.Fold(f))
+			o.alive = o.alive || f.Event != nil
+		}
+	}
 }
 
 // answerPages says "I have it" once for each page.
@@ -188,7 +216,7 @@ func (o *Operator) update(ctx context.Context, in *state.Incident) (time.Time, e
 		return early, nil
 	}
 	o.updated = due
-	draft, err := o.Team.Do(ctx, state.DraftUpdate{Audience: "stakeholders"})
+	draft, err := o.do(ctx, o.Team, state.DraftUpdate{Audience: "stakeholders"})
 	if err != nil {
 		draft.Text = "" // the keeper then renders it itself, or says why not
 	}
@@ -279,6 +307,11 @@ func next(in *state.Incident) *state.Item {
 // wait folds what the keeper says: the next frame and all that have come behind it.
 // It returns early at the incident time wake.
 func (o *Operator) wait(ctx context.Context, wake time.Time, quiet *time.Timer) error {
+	if o.alive { // it has seen more than it has thought about
+		o.alive = false
+		quiet.Reset(o.quiet())
+		return nil
+	}
 	var alarm <-chan time.Time
 	if !wake.IsZero() {
 		t := time.NewTimer(max(o.Clock.Real(wake.Sub(o.now())), 0))

@@ -78,15 +78,15 @@ func (k *keeper) do(user string, intent state.Intent) (state.Answer, error) {
 	var seq uint64
 	switch v := intent.(type) {
 	case state.Ack:
-		seq = k.record(user, state.LevelAcked{Role: v.Role})
+		seq = k.record(user, state.LevelAcked(v))
 	case state.Tick:
 		it := k.in.Item(v.Item)
 		if it.Ask != "" && v.Value == "" || len(it.Options) > 0 && !slices.Contains(it.Options, v.Value) {
 			return state.Answer{}, &state.Problem{What: "not an answer: " + v.Item}
 		}
-		seq = k.record(user, state.ItemChecked{Item: v.Item, Value: v.Value})
+		seq = k.record(user, state.ItemChecked(v))
 	case state.Decide:
-		seq = k.record(user, state.ItemChecked{Item: "1.decision", Value: v.Choice}, state.DecisionMade{Choice: v.Choice, Rationale: v.Rationale})
+		seq = k.record(user, state.ItemChecked{Item: "1.decision", Value: v.Choice}, state.DecisionMade(v))
 	case state.Sign:
 		if user == k.user {
 			return state.Answer{}, &state.Problem{Code: "own-change", What: "own change"}
@@ -161,7 +161,7 @@ func (k *keeper) deploy() {
 
 func (k *keeper) rollback(by string) {
 	k.record(by, state.RollbackStarted{Rollout: "r1", Target: Broken, Epoch: 1, Trigger: "x"},
-		state.RollbackFinished{Done: true, Verified: "v1.2.3 answered 50 of 50"})
+		state.RollbackFinished{Done: true, Verified: "v1.2.3 answered 50 of 50"}, state.AttemptClosed{N: k.in.Attempt, Outcome: "rolled back"})
 }
 
 // play runs the operator against the keeper, in a bubble of time.
@@ -201,6 +201,27 @@ func TestOperatorWalksAllSteps(t *testing.T) {
 		s, _ := Find("good")
 		if got := Score(k.in, k.events, s); !got.Passed || got.Done != 18 || got.MissedUpd+got.MissedEsc+got.Overridden != 0 || got.Outcome != "resolved" {
 			t.Errorf("score %+v", got)
+		}
+	})
+}
+
+// An answer travels behind the frames: the operator must read them while it waits.
+func TestOperatorReadsWhileItAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper(t, "good")
+		backlog := k.frames
+		close(backlog)
+		k.frames = make(chan state.Frame) // from here on nothing is recorded that is not read
+		k.mu.Lock()
+		go func() {
+			defer k.mu.Unlock()
+			for f := range backlog {
+				k.frames <- f
+			}
+		}()
+		out, err := play(t, k)
+		if err != nil || out.Code != 0 {
+			t.Fatalf("%+v, %v", out, err)
 		}
 	})
 }
