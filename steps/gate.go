@@ -39,7 +39,6 @@ type decision struct {
 	since    time.Time
 	reasons  []string
 	readings []state.Sample
-	ask      bool // the policy wants a person, GateAsking
 }
 
 func newGate(policy runbook.Gate, hold time.Duration, before map[string]state.Sample, old func(string) (reading, bool), now time.Time) *gate {

@@ -53,16 +53,6 @@ func (e *Engine) message(purpose, channel, audience, text string, n int) state.F
 		Purpose: purpose, Text: e.o.Redact(text)}
 }
 
-// tell is say for what has no other fact: it journals the messages at once.
-func (e *Engine) tell(purpose string, extra map[string]string, audiences ...string) error {
-	facts := e.say(purpose, extra, audiences...)
-	if len(facts) == 0 {
-		return nil
-	}
-	_, err := e.record(e.mayday(), facts...)
-	return err
-}
-
 func (e *Engine) head() string {
 	_, hash := e.o.Journal.Head()
 	return hash

@@ -279,15 +279,14 @@ func (g errGate) Error() string { return "gate: " + list(g.reasons) }
 
 // holdGate watches until the gate passes, a person accepts, or it fails.
 func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string, error) {
+	if !r.Production {
+		return "", nil // staging has no probes of its own: its checks are items of step 8
+	}
 	roles := []state.Role{state.RoleNew}
 	if r.Strategy != "canary" {
 		roles = append(roles, state.RoleAll)
 	}
 	hold := r.Stages[i].Hold.D()
-	if !r.Production {
-		roles = nil // staging has no probes of its own: its checks are items of step 8
-		return "", nil
-	}
 	in := e.Incident()
 	now := e.Now()
 	old := func(name string) (reading, bool) { return e.reading(name, e.Now()) }

@@ -93,7 +93,7 @@ func TestVerdicts(t *testing.T) {
 		"not the expected":  {status(200, ""), state.Probe{Status: 401}, state.Crit, "want 401"},
 		"server error":      {status(500, ""), state.Probe{}, state.Crit, "500 "},
 		"slow":              {status(200, ""), state.Probe{Warn: &zero}, state.Warn, "200 "},
-		"redirect":          {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", 302) }, state.Probe{}, state.Crit, "302 "},
+		"redirect":          {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, state.Probe{}, state.Crit, "302 "},
 		"nothing but a nap": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, state.Probe{}, state.Error, "got no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestRequestIsAsTheProbeSays(t *testing.T) {
 func TestRedirectsWhereTold(t *testing.T) {
 	url := probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
-			http.Redirect(w, r, "/there", 302)
+			http.Redirect(w, r, "/there", http.StatusFound)
 		}
 	}))
 	a := New(Options{Redirects: true})

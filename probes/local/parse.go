@@ -94,7 +94,7 @@ func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 func (t *target) label(name string, pairs []*dto.LabelPair, extra, val string) labels.Labels {
 	b := &t.labelb
 	b.Reset()
-	b.Add(labels.MetricName, name)
+	b.Add(model.MetricNameLabel, name)
 	t.labels.Range(func(l labels.Label) { b.Add(l.Name, l.Value) })
 	for _, p := range pairs {
 		n := p.GetName()

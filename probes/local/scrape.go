@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -177,7 +178,7 @@ func put(app storage.Appender, s *series, at int64, v float64) error {
 // alive appends the "up" of the target.
 func (t *target) alive(app storage.Appender, at int64, v float64) error {
 	b := labels.NewBuilder(t.labels)
-	b.Set(labels.MetricName, "up")
+	b.Set(model.MetricNameLabel, "up")
 	s := &series{ref: t.up, labels: b.Labels()}
 	err := put(app, s, at, v)
 	t.up = s.ref

@@ -40,7 +40,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := bufio.NewReader(io.LimitReader(resp.Body, maxBody+1))
 	if start, _ := body.Peek(512); isPage(resp.Header, start) && resp.StatusCode/100 != 3 {
 		page, _ := io.ReadAll(io.LimitReader(body, 8<<10))
-		resp.Body.Close()
+		_ = resp.Body.Close() // only read
 		return nil, &pageError{status: resp.StatusCode, page: page}
 	}
 	resp.Body = &bounded{Reader: body, Closer: resp.Body}

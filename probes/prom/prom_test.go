@@ -60,7 +60,9 @@ func handler(w probetest.World) http.HandlerFunc {
 			}
 		}
 	case probetest.Fails:
-		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such luck", 503) }
+		return func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no such luck", http.StatusServiceUnavailable)
+		}
 	case probetest.Escapes:
 		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\x1b[31mred\x1b]0;t\x07\r\nx", 500) }
 	case probetest.Page:
@@ -154,7 +156,7 @@ func TestHTTPConfigIsUsed(t *testing.T) {
 	cfg.Authorization = &config.Authorization{Type: "Bearer", Credentials: "token"}
 	url := probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer token" {
-			http.Error(w, "who?", 401)
+			http.Error(w, "who?", http.StatusUnauthorized)
 			return
 		}
 		handler(probetest.Well)(w, r)

@@ -54,7 +54,7 @@ func Acquire(folder string) (*Lock, error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {
 		h := readHolder(f)
-		f.Close()
+		_ = f.Close() // nothing was written
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &KeptError{h}
 		}

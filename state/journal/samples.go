@@ -200,7 +200,7 @@ func ReadSamples(folder string) ([]state.Sample, error) {
 			}
 			return nil
 		})
-		f.Close()
+		_ = f.Close() // only read
 		if err != nil {
 			return out, problem("the samples cannot be read", err)
 		}

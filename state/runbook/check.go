@@ -179,9 +179,10 @@ func (b *binder) canary(path string, c *Canary) {
 	if c.Stable == "" {
 		b.fail(path, "%s needs stable, the name of the Deployment that serves now", path)
 	}
-	if c.Canary == "" {
+	switch c.Canary {
+	case "":
 		b.fail(path, "%s needs canary, the name of the Deployment for the new version", path)
-	} else if c.Canary == c.Stable {
+	case c.Stable:
 		b.fail(path+".canary", "stable and canary are the same Deployment")
 	}
 	if c.Route == "" {

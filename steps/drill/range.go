@@ -209,7 +209,7 @@ func (r *Range) Answers(ctx context.Context, n int) (map[string]int, error) {
 			if err != nil {
 				return err
 			}
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			mu.Lock()
 			defer mu.Unlock()
 			counts[resp.Header.Get("X-Version")]++

@@ -119,6 +119,6 @@ func writeTargets(path string, serving []app.Serving) {
 	}
 	next := filepath.Join(filepath.Dir(path), ".targets.json.next")
 	if os.WriteFile(next, append(b, '\n'), 0o600) != nil || os.Rename(next, path) != nil {
-		os.Remove(next)
+		_ = os.Remove(next) // the next turn writes it anew
 	}
 }

@@ -47,7 +47,6 @@ type Session struct {
 	client  *Client // nil between keepers
 	change  chan struct{}
 	keeping Keeping
-	err     error
 }
 
 // Open connects, or takes over, and returns when the session stands: within
@@ -58,8 +57,7 @@ func Open(ctx context.Context, s Settings) (*Session, error) {
 	c, err := o.connect(ctx)
 	if err != nil {
 		cancel()
-		o.leave("could not open")
-		return nil, err
+		return nil, errors.Join(err, o.leave("could not open"))
 	}
 	o.set(c)
 	go o.supervise(run, c)

@@ -43,12 +43,14 @@ func transient(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
 	}
-	switch c := code(err); {
-	case c == 0:
+	switch c := code(err); c {
+	case 0:
 		var p *state.Problem
 		return !errors.As(err, &p)
-	case c == http.StatusTooManyRequests, c == http.StatusNotImplemented:
-		return c == http.StatusTooManyRequests
+	case http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented:
+		return false
 	default:
 		return c >= 500
 	}

@@ -235,7 +235,7 @@ func (r *run) capacity(started bool) check {
 		text := fmt.Sprintf("revision %s has %d of %d pods ready", w.Set, ready, want)
 		switch {
 		case v.d.Spec.RevisionHistoryLimit != nil && *v.d.Spec.RevisionHistoryLimit == 0:
-			return no(name, state.NotReady, fmt.Errorf("Deployment %s keeps no old revisions (revisionHistoryLimit 0)", w.Deployment)), nil
+			return no(name, state.NotReady, fmt.Errorf("deployment %s keeps no old revisions (revisionHistoryLimit 0)", w.Deployment)), nil
 		case started || ready >= want:
 			return yes(name, text), nil
 		}

@@ -36,7 +36,6 @@ const ns = "shop"
 type shop struct {
 	cfg    *rest.Config
 	client kubernetes.Interface
-	routes map[string]schema.GroupVersionResource
 	faults *steptest.Faults
 	conn   func(runbook.Environment) (*kube.Cluster, error)
 }

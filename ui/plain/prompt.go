@@ -172,7 +172,7 @@ func (r *runner) line(line string) {
 	case r.scene.Incident.Rollback.Status == state.RollbackArmed && (line == "fire" || line == ""):
 		r.rollback(state.Fire{Trigger: "R"})
 		return
-	case r.want != nil && !(len(word) > 0 && isCommand(word) && rest == ""):
+	case r.want != nil && (word == "" || !isCommand(word) || rest != ""):
 		r.want(line)
 		return
 	}

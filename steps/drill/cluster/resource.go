@@ -53,11 +53,6 @@ func (r *resource) gvk() schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: r.group, Version: r.version, Kind: r.kind}
 }
 
-// apiVersion is the stored apiVersion, "apps/v1".
-func (r *resource) apiVersion() string {
-	return schema.GroupVersion{Group: r.group, Version: r.version}.String()
-}
-
 // versions lists every version served, the stored one first.
 func (r *resource) versions() []string { return append([]string{r.version}, r.also...) }
 

@@ -172,7 +172,7 @@ func (r *rollout) templateHash() (string, error) {
 		return "", err
 	}
 	if r.clash != nil {
-		fmt.Fprint(h, *r.clash) //nolint:errcheck // a hash takes everything
+		fmt.Fprint(h, *r.clash)
 	}
 	return utilrand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10)), nil
 }

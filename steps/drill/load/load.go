@@ -105,7 +105,7 @@ func send(ctx context.Context, client *http.Client, url string, r request) {
 	}
 	// Read to the end so that the connection can be used again.
 	_, _ = io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
+	_ = resp.Body.Close()
 }
 
 // deck deals requests in an order that repeats nothing and keeps the shares exact

@@ -83,7 +83,7 @@ func Start(ctx context.Context, opts Options) (*Router, error) {
 // Close stops listening and following, and waits for all goroutines.
 func (r *Router) Close() {
 	r.cancel()
-	r.server.Close()
+	_ = r.server.Close() // its listener and connections are gone either way
 	r.wg.Wait()
 	r.transport.CloseIdleConnections()
 }
