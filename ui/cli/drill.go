@@ -273,7 +273,7 @@ func (a *app) tee(ctx context.Context, in <-chan state.Frame, out chan<- state.F
 				fmt.Fprintln(a.err, "mayday: "+err.Error())
 			}
 			if f.Event != nil && f.Event.Seq > known {
-				if err := a.printEvent(*f.Event); err != nil {
+				if err := a.printEvent(scene.Incident, *f.Event); err != nil {
 					return scene
 				}
 			}

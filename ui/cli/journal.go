@@ -30,26 +30,45 @@ func (a *app) journalCommand() *cobra.Command {
 				return err
 			}
 			if follow {
-				return journal.Follow(c.Context(), f.folder, 1, a.printEvent)
+				return journal.Follow(c.Context(), f.folder, 1, a.printer())
 			}
-			for _, e := range f.events {
-				if err := a.printEvent(e); err != nil {
-					return err
-				}
-			}
-			return f.err
+			return errors.Join(a.printEvents(f.events), f.err)
 		}}
 	cat.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written from now on")
 	c.AddCommand(verify, cat)
 	return c
 }
 
-func (a *app) printEvent(e state.Event) error {
+// printEvents prints a timeline from its start.
+func (a *app) printEvents(events []state.Event) error {
+	line := a.printer()
+	for _, e := range events {
+		if err := line(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printer prints events one by one, from the first on, with the names that the
+// incident has for stages and items.
+func (a *app) printer() func(state.Event) error {
+	in := new(state.Incident)
+	return func(e state.Event) error {
+		if err := in.Apply(e); err != nil {
+			return err
+		}
+		return a.printEvent(in, e)
+	}
+}
+
+// printEvent prints one event of an incident as it stands after it.
+func (a *app) printEvent(in *state.Incident, e state.Event) error {
 	if a.flags.json {
 		return json.NewEncoder(a.out).Encode(e)
 	}
-	tag, text := state.Line(e)
-	_, err := fmt.Fprintf(a.out, "%5d  %s  %-10s %-10s %s\n", e.Seq, e.Time.Format(time.TimeOnly), state.Clean(e.Actor.User), tag, text)
+	said := in.Say(e)
+	_, err := fmt.Fprintf(a.out, "%5d  %s  %-10s %-10s %s\n", e.Seq, e.Time.Format(time.TimeOnly), state.Clean(e.Actor.User), said.Tag, said.Text)
 	return err
 }
 

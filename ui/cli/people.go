@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -97,8 +98,17 @@ func (a *app) rollbackCommand() *cobra.Command {
 	return c
 }
 
+// keeperTime is how long a rollback waits for a keeper (or to become it) before
+// this process takes production back by itself (real time).
+const keeperTime = 1500 * time.Millisecond
+
 func (a *app) rollback(ctx context.Context, immediate bool) error {
-	s, err := a.join(ctx, true)
+	soon, cancel := context.WithTimeout(ctx, keeperTime)
+	s, err := a.join(soon, true)
+	cancel()
+	if ctx.Err() == nil && (state.HasCode(err, "no-keeper") || errors.Is(err, context.DeadlineExceeded)) {
+		return a.rollbackHere(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -114,6 +124,28 @@ func (a *app) rollback(ctx context.Context, immediate bool) error {
 	}()
 	err = a.followRollback(ctx, s, scene, sent)
 	return errors.Join(err, s.Close("the rollback is over"))
+}
+
+// rollbackHere rolls back without the keeper, which hangs.
+func (a *app) rollbackHere(ctx context.Context) error {
+	fmt.Fprintln(a.err, "mayday: the keeper does not answer; this process rolls back")
+	rb, rbErr := nearRunbook()
+	f, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
+	if err != nil || !ok {
+		return errors.Join(err, exit{exitFailed})
+	}
+	if rb, err = runbookOf(f.in); err != nil {
+		return err
+	}
+	alone := &session{folder: f.folder, rb: rb, now: a.now}
+	if err := alone.RollbackHere(ctx); err != nil {
+		if state.HasCode(err, "nothing") {
+			return err
+		}
+		a.complain(err)
+		return exit{exitRollbackFailed}
+	}
+	return errors.Join(a.done("rolled back; the next keeper takes it into the journal"), exit{exitRolledBack})
 }
 
 // followRollback prints what happens until the rollback has ended.
@@ -150,7 +182,7 @@ func (a *app) followRollback(ctx context.Context, s *session, scene *state.Scene
 				return err
 			}
 			if f.Event != nil && accepted && !a.flags.json {
-				if err := a.printEvent(*f.Event); err != nil {
+				if err := a.printEvent(scene.Incident, *f.Event); err != nil {
 					return err
 				}
 			}

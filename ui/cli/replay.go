@@ -28,12 +28,7 @@ func (a *app) replayCommand() *cobra.Command {
 				fmt.Fprintln(a.err, "mayday: the journal is damaged; replaying what comes before: "+damage.Error())
 			}
 			if a.flags.plain || a.flags.json {
-				for _, e := range f.events {
-					if err := a.printEvent(e); err != nil {
-						return err
-					}
-				}
-				return nil
+				return a.printEvents(f.events)
 			}
 			_, err = ui.Run(c.Context(), ui.Options{Film: show, Now: a.now, Color: a.flags.color})
 			return err

@@ -125,6 +125,11 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 	if err := k.engine.Start(); err != nil {
 		return err
 	}
+	for _, note := range k.journal.Notes() {
+		if err := k.engine.Record(state.Warned{Text: note}); err != nil {
+			return errors.Join(err, k.engine.Close("the journal fails"))
+		}
+	}
 	socket, err := keeper.Socket(folder)
 	if err == nil {
 		k.server, err = keeper.Serve(k.engine, rb, actor, socket)
