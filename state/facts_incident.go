@@ -56,12 +56,12 @@ func (f Declared) apply(in *Incident, e Event) {
 		set(&in.Roles, role, person)
 	}
 	in.Attempt = 1
-	in.policy(f.Policy)
+	in.policy(f.Policy, e.Time)
 }
 
-// policy lays the clocks of a policy down, counted from the declaration.
-// Levels already paged stay as they are.
-func (in *Incident) policy(p Policy) {
+// policy lays the clocks of a policy down, counted from the declaration but due now
+// at the earliest. Levels already paged stay as they are.
+func (in *Incident) policy(p Policy, now time.Time) {
 	in.Policy = p
 	old := in.Levels
 	in.Levels = nil
@@ -72,7 +72,11 @@ func (in *Incident) policy(p Policy) {
 				return
 			}
 		}
-		in.Levels = append(in.Levels, Level{Role: role, Who: in.Roles[role], Due: in.Declared.Add(after.D()), AtOnce: atOnce})
+		due := in.Declared.Add(after.D())
+		if due.Before(now) {
+			due = now
+		}
+		in.Levels = append(in.Levels, Level{Role: role, Who: in.Roles[role], Due: due, AtOnce: atOnce})
 	}
 	for _, r := range p.AtOnce {
 		add(r, 0, true)
@@ -100,9 +104,9 @@ type SeverityChanged struct {
 // Kind implements Fact.
 func (SeverityChanged) Kind() string { return "incident.severity" }
 
-func (f SeverityChanged) apply(in *Incident, _ Event) {
+func (f SeverityChanged) apply(in *Incident, e Event) {
 	in.Severity = f.To
-	in.policy(f.Policy)
+	in.policy(f.Policy, e.Time)
 }
 
 // StatusChanged moves the incident on.

@@ -28,7 +28,8 @@ func (LevelPaged) Kind() string { return "escalation.paged" }
 func (f LevelPaged) apply(in *Incident, e Event) {
 	for i := range in.Levels {
 		if l := &in.Levels[i]; l.Role == f.Role && l.AtOnce == f.AtOnce {
-			l.Paged, l.Late = e.Time, f.Late
+			l.Paged, l.Late = e.Time, l.Late || f.Late
+			l.Acked, l.AckBy = time.Time{}, "" // called again: answered anew
 			if f.Who != "" {
 				l.Who = f.Who
 			}
@@ -109,6 +110,11 @@ type MessageQueued struct {
 func (MessageQueued) Kind() string { return "message.queued" }
 
 func (f MessageQueued) apply(in *Incident, e Event) {
+	for i := range in.Messages {
+		if in.Messages[i].ID == f.ID {
+			return
+		}
+	}
 	in.Messages = append(in.Messages, Message{ID: f.ID, Channel: f.Channel, Audience: f.Audience,
 		Purpose: f.Purpose, Text: f.Text, Queued: e.Time})
 }

@@ -69,7 +69,7 @@ type RolloutResumed struct {
 func (RolloutResumed) Kind() string { return "rollout.resumed" }
 
 func (f RolloutResumed) apply(in *Incident, e Event) {
-	in.onRollout(f.Rollout, func(r *Rollout) {
+	in.onForward(f.Rollout, func(r *Rollout) {
 		r.Status, r.Problem = RolloutRunning, nil
 		if i := r.Stage(); i < len(r.Stages) && r.Stages[i].Status != ItemOpen {
 			r.Stages[i].Status = ItemRunning
@@ -143,7 +143,7 @@ type GateDecided struct {
 func (GateDecided) Kind() string { return "gate" }
 
 func (f GateDecided) apply(in *Incident, _ Event) {
-	in.onRollout(f.Rollout, func(r *Rollout) {
+	in.onForward(f.Rollout, func(r *Rollout) {
 		r.Gate = Gate{Stage: f.Stage, State: f.State, Since: f.Since, Hold: f.Hold, Reasons: f.Reasons}
 		st, it := RolloutRunning, ItemRunning
 		if f.State == GateAsking {
@@ -171,7 +171,7 @@ type RolloutFinished struct {
 func (RolloutFinished) Kind() string { return "rollout.finished" }
 
 func (f RolloutFinished) apply(in *Incident, e Event) {
-	in.onRollout(f.Rollout, func(r *Rollout) {
+	in.onForward(f.Rollout, func(r *Rollout) {
 		r.Status, r.Ended, r.Problem = f.Outcome, e.Time, f.Problem
 		if i := r.Stage(); i < len(r.Stages) && (r.Stages[i].Status == ItemRunning || r.Stages[i].Status == ItemAsking) {
 			switch f.Outcome {
@@ -220,6 +220,9 @@ func (RollbackPrimed) Kind() string { return "rollback.armed" }
 
 func (f RollbackPrimed) apply(in *Incident, e Event) {
 	rb := &in.Rollback
+	if rb.Status == RollbackRunning {
+		return
+	}
 	rb.Status, rb.Armed, rb.Deadline, rb.By, rb.Trigger = RollbackArmed, e.Time, f.Deadline, who(e), f.Trigger
 }
 
@@ -230,7 +233,9 @@ type RollbackDisarmed struct{}
 func (RollbackDisarmed) Kind() string { return "rollback.disarmed" }
 
 func (f RollbackDisarmed) apply(in *Incident, _ Event) {
-	in.Rollback.Status = ""
+	if in.Rollback.Status == RollbackArmed {
+		in.Rollback.Status = ""
+	}
 }
 
 // RollbackStarted raises the epoch: everything older is fenced from here on.
@@ -254,6 +259,10 @@ func (f RollbackStarted) apply(in *Incident, e Event) {
 		rb.Ops = append(rb.Ops, OpState{Op: op, Status: ItemOpen})
 	}
 	in.Epoch = f.Epoch
+	if !in.Ended.IsZero() { // production is broken again after the end: the clocks run
+		in.Ended = time.Time{}
+		in.Updates.Due = e.Time.Add(in.Updates.Every.D())
+	}
 }
 
 // RollbackOp says how far one operation of the rollback came.
@@ -310,8 +319,20 @@ func (in *Incident) onRollout(id string, f func(*Rollout)) {
 	}
 }
 
+// onForward is onRollout for what forward work says: once a rollout is taken back,
+// or while it is, what its cancelled work still had to say changes nothing.
+func (in *Incident) onForward(id string, f func(*Rollout)) {
+	if r := in.Rollout(id); r != nil && !in.takenBack(r) {
+		f(r)
+	}
+}
+
+func (in *Incident) takenBack(r *Rollout) bool {
+	return r.Status == RolloutRolledBack || in.Rollback.Status == RollbackRunning && in.Rollback.Rollout == r.ID
+}
+
 func (in *Incident) onStage(id string, i int, f func(*Rollout, *StageState)) {
-	if r := in.Rollout(id); r != nil && i >= 0 && i < len(r.Stages) {
+	if r := in.Rollout(id); r != nil && !in.takenBack(r) && i >= 0 && i < len(r.Stages) {
 		f(r, &r.Stages[i])
 	}
 }

@@ -40,6 +40,7 @@ func (f AttemptStarted) apply(in *Incident, _ Event) {
 			}
 		}
 	}
+	in.Rollback.Proof, in.Rollback.ProvenAt = Proof{}, time.Time{} // of a plan that is past
 	// What the last attempt found about its own branch and tag is past.
 	for k := range in.Facts {
 		for _, own := range []string{"branch", "commit", "version", "tag", "approved", "change.", "merged.", "cluster.now"} {
@@ -60,6 +61,11 @@ type AttemptClosed struct {
 func (AttemptClosed) Kind() string { return "attempt.closed" }
 
 func (f AttemptClosed) apply(in *Incident, _ Event) {
+	for _, a := range in.Closed {
+		if a.N == f.N {
+			return // told twice: by a process that rolled back itself, and by the keeper
+		}
+	}
 	var steps []Step
 	for _, s := range cloneSteps(in.Steps) {
 		if s.No >= FirstOfAttempt && s.No <= LastOfAttempt {
@@ -101,6 +107,9 @@ type ItemFinished struct {
 func (ItemFinished) Kind() string { return "item.finished" }
 
 func (f ItemFinished) apply(in *Incident, e Event) {
+	if it := in.Item(f.Item); it != nil && f.Run != "" && (it.Run != f.Run || !it.Status.underWay()) {
+		return // a run of an earlier attempt, or one that a rollback has ended already
+	}
 	in.onItem(f.Item, func(it *Item) {
 		it.Status, it.Ended = f.Outcome, e.Time
 		it.Summary, it.Evidence, it.Problem = f.Summary, f.Evidence, f.Problem

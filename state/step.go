@@ -33,6 +33,11 @@ func (s ItemStatus) Settled() bool {
 	return s == ItemDone || s == ItemOverridden || s == ItemNotNeeded
 }
 
+// underWay reports whether a run of the item may still end.
+func (s ItemStatus) underWay() bool {
+	return s == ItemRunning || s == ItemAsking || s == ItemInterrupted
+}
+
 // Step is one of the 18, with its items.
 type Step struct {
 	No    int    `json:"no"`
