@@ -57,6 +57,25 @@ func TestCritRollsBackByItself(t *testing.T) {
 	})
 }
 
+// Whoever runs the deployment again in the moment it failed must not get between
+// the failure and the rollback that it pulls.
+func TestNothingComesBetweenFailureAndRollback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.bye()
+		defer r.feed(broken)()
+		r.deploy()
+		r.until("failed", func(in *state.Incident) bool { return in.Item("10.deploy").Status == state.ItemFailed })
+		if err := r.do(state.Run{Item: "10.deploy"}); err == nil {
+			t.Error("the deployment was run again while production is rolled back")
+		}
+		in := r.until("rolled back", func(in *state.Incident) bool { return len(in.Closed) == 1 })
+		if it := in.Item("10.deploy"); it.Status != state.ItemFailed || it.Problem == nil {
+			t.Errorf("the deployment is %s, its reason lost", it.Status)
+		}
+	})
+}
+
 func TestIgnoranceAsksAndNeverPasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

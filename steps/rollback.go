@@ -94,7 +94,11 @@ func (e *Engine) fireByHand(actor state.Actor, trigger string) error {
 }
 
 // fire starts the rollback in its own lane, once. It returns at once.
-func (e *Engine) fire(actor state.Actor, trigger string) {
+func (e *Engine) fire(actor state.Actor, trigger string) { e.fireAfter(func() {}, actor, trigger) }
+
+// fireAfter is fire with something to say first. No forward work can start from
+// the first word on: the lane is taken before it is said.
+func (e *Engine) fireAfter(first func(), actor state.Actor, trigger string) {
 	in := e.Incident()
 	r, err := target(in)
 	e.mu.Lock()
@@ -104,6 +108,7 @@ func (e *Engine) fire(actor state.Actor, trigger string) {
 	}
 	if err != nil || e.rolling {
 		e.mu.Unlock()
+		first()
 		return
 	}
 	// The forward work is told to stop; it need not: the epoch fences it.
@@ -112,7 +117,10 @@ func (e *Engine) fire(actor state.Actor, trigger string) {
 			cancel()
 		}
 	}
-	e.inLane(func() { e.rollback(actor, r, in.Epoch+1, trigger) })
+	e.inLane(func() {
+		first()
+		e.rollback(actor, r, in.Epoch+1, trigger)
+	})
 	e.mu.Unlock()
 }
 

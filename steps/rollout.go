@@ -126,7 +126,12 @@ func (e *Engine) startRollout(ctx context.Context, actor state.Actor, in *state.
 	}
 	facts = append(facts, state.ItemStarted{Item: it.ID, Run: run, Commands: planCommands(p)},
 		state.RolloutStarted{Rollout: p.ID, Epoch: in.Epoch, Item: it.ID})
-	seq, err := e.recordIf(actor, runnable(it.ID), facts...)
+	seq, err := e.recordIf(actor, func(in *state.Incident) error {
+		if err := e.notRolling(in); err != nil {
+			return err
+		}
+		return runnable(it.ID)(in)
+	}, facts...)
 	if err != nil {
 		return state.Answer{}, err
 	}
@@ -385,11 +390,23 @@ func (e *Engine) failRollout(ctx context.Context, actor state.Actor, r *state.Ro
 	case pull && r.Production:
 		problem.Do = "Production is being rolled back to " + r.Target + "."
 	}
-	e.must(actor, state.RolloutFinished{Rollout: r.ID, Outcome: outcome, Problem: problem},
-		state.ItemFinished{Item: item, Run: run, Outcome: status, Problem: problem})
-	if pull && r.Production && ctx.Err() == nil {
-		e.fire(e.mayday(), problem.What)
+	say := func() {
+		e.must(actor, state.RolloutFinished{Rollout: r.ID, Outcome: outcome, Problem: problem},
+			state.ItemFinished{Item: item, Run: run, Outcome: status, Problem: problem})
 	}
+	if pull && r.Production && ctx.Err() == nil {
+		e.fireAfter(say, e.mayday(), problem.What)
+		return
+	}
+	say()
+}
+
+// notRolling refuses forward work while a rollback has the lane. It needs mu.
+func (e *Engine) notRolling(in *state.Incident) error {
+	if e.rolling || in.Rollback.Status == state.RollbackRunning {
+		return &state.Problem{Code: "rolling-back", What: "a rollback is running", Do: "Wait until it has ended."}
+	}
+	return nil
 }
 
 // goOn resumes the rollout that waits for a person.
@@ -416,8 +433,8 @@ func (e *Engine) resume(actor state.Actor, r *state.Rollout, f state.RolloutResu
 		facts = []state.Fact{state.ItemStarted{Item: r.Item, Run: run, Commands: planCommands(r.Plan)}, f}
 	}
 	seq, err := e.recordIf(actor, func(in *state.Incident) error {
-		if in.Rollback.Status == state.RollbackRunning {
-			return &state.Problem{What: "a rollback is running", Do: "Wait until it has ended."}
+		if err := e.notRolling(in); err != nil {
+			return err
 		}
 		if now := in.Rollout(r.ID); now == nil || now.Status != r.Status {
 			return &state.Problem{What: "the rollout moved on meanwhile"}
