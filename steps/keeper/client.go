@@ -17,6 +17,9 @@ import (
 // whether the intent was carried out is in the journal. Test with errors.Is.
 var ErrGone = errors.New("the keeper is gone")
 
+// errUnsent is ErrGone where it is certain that the keeper did not get the intent.
+var errUnsent = fmt.Errorf("%w: nothing was sent", ErrGone)
+
 // dialTime bounds the connection and the hello (real time).
 const dialTime = 2 * time.Second
 
@@ -119,34 +122,60 @@ func (c *Client) Do(ctx context.Context, intent state.Intent) (state.Answer, err
 	if err != nil {
 		return state.Answer{}, fmt.Errorf("send %s: %w", intent.Verb(), err)
 	}
+	if len(data) > maxRequest-envelope {
+		return state.Answer{}, tooLong()
+	}
 	w := make(chan reply, 1)
-	c.mu.Lock()
-	c.next++
-	id := c.next
-	c.waiting[id] = w
-	_ = c.c.SetWriteDeadline(time.Now().Add(dialTime)) // a failure shows at the write
-	err = c.enc.Encode(request{ID: id, Verb: intent.Verb(), Data: data})
-	c.mu.Unlock()
+	id, err := c.send(intent.Verb(), data, w)
 	if err != nil {
-		return state.Answer{}, fmt.Errorf("send %s: %w", intent.Verb(), errors.Join(ErrGone, err))
+		return state.Answer{}, fmt.Errorf("send %s: %w", intent.Verb(), err)
 	}
 	select {
 	case r := <-w:
-		if r.Problem != nil {
-			return state.Answer{}, r.Problem
-		}
-		if r.Answer != nil {
-			return *r.Answer, nil
-		}
-		return state.Answer{}, nil
+		return r.outcome()
 	case <-c.gone:
-		return state.Answer{}, ErrGone
+		select {
+		case r := <-w: // it came first
+			return r.outcome()
+		default:
+			return state.Answer{}, ErrGone
+		}
 	case <-ctx.Done():
 		c.mu.Lock()
 		delete(c.waiting, id)
 		c.mu.Unlock()
 		return state.Answer{}, ctx.Err()
 	}
+}
+
+// envelope is more than what a request puts around an intent, in bytes.
+const envelope = 256
+
+// send writes a request. A line that did not go out whole is none, and nothing may
+// follow it.
+func (c *Client) send(verb string, data []byte, w chan reply) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next++
+	id := c.next
+	c.waiting[id] = w
+	_ = c.c.SetWriteDeadline(time.Now().Add(dialTime)) // a failure shows at the write
+	if err := c.enc.Encode(request{ID: id, Verb: verb, Data: data}); err != nil {
+		delete(c.waiting, id)
+		_ = c.c.Close() // the write's error counts
+		return 0, errors.Join(errUnsent, err)
+	}
+	return id, nil
+}
+
+func (r reply) outcome() (state.Answer, error) {
+	switch {
+	case r.Problem != nil:
+		return state.Answer{}, r.Problem
+	case r.Answer != nil:
+		return *r.Answer, nil
+	}
+	return state.Answer{}, nil
 }
 
 // Close ends the connection. More than once is fine.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mayday/state"
+	"mayday/steps"
 )
 
 // Take-over times (real time): a dead keeper is replaced within takeOver.
@@ -38,10 +39,12 @@ type Settings struct {
 // Session is a client that outlives its keeper: when the keeper dies it connects
 // to the next one, or becomes it. Safe for concurrent use.
 type Session struct {
-	s      Settings
-	frames chan state.Frame
-	cancel context.CancelFunc
-	done   chan struct{}
+	s       Settings
+	frames  chan state.Frame
+	cancel  context.CancelFunc
+	closing chan struct{} // Close has begun: this process keeps nothing any more
+	done    chan struct{}
+	once    sync.Once
 
 	mu      sync.Mutex
 	client  *Client // nil between keepers
@@ -53,11 +56,12 @@ type Session struct {
 // takeOver, or with the reason why not.
 func Open(ctx context.Context, s Settings) (*Session, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	o := &Session{s: s, frames: make(chan state.Frame, 64), cancel: cancel, done: make(chan struct{}), change: make(chan struct{})}
+	o := &Session{s: s, frames: make(chan state.Frame, 64), cancel: cancel,
+		closing: make(chan struct{}), done: make(chan struct{}), change: make(chan struct{})}
 	c, err := o.connect(ctx)
 	if err != nil {
 		cancel()
-		return nil, errors.Join(err, o.leave("could not open"))
+		return nil, errors.Join(err, leave(o.keeper(), "could not open"))
 	}
 	o.set(c)
 	go o.supervise(run, c)
@@ -79,12 +83,13 @@ func (o *Session) connect(ctx context.Context) (*Client, error) {
 		if errors.As(err, &p) || ctx.Err() != nil {
 			return nil, err // it is there and does not want us
 		}
-		if o.s.Become != nil && o.keeper() == nil {
+		if o.s.Become != nil && o.keeper() == nil && !o.leaving() {
 			k, err := o.s.Become(ctx)
 			if err == nil {
 				o.mu.Lock()
 				o.keeping = k
 				o.mu.Unlock()
+				deadline = time.Now().Add(takeOver) // becoming one may have taken a while
 				continue
 			}
 			if o.s.Kept == nil || !o.s.Kept(err) {
@@ -94,7 +99,7 @@ func (o *Session) connect(ctx context.Context) (*Client, error) {
 		}
 		if time.Now().After(deadline) {
 			return nil, &state.Problem{Code: "no-keeper", What: "the incident's keeper does not answer", Why: state.Clean(last.Error()),
-				Do: "If its process hangs, end it (kill -9 is safe): the next cockpit takes over. R works here all the same."}
+				Do: "If its process hangs, end it (kill -9 is safe): the next cockpit takes over. mayday rollback works all the same."}
 		}
 		select {
 		case <-ctx.Done():
@@ -132,17 +137,35 @@ func (o *Session) supervise(ctx context.Context, c *Client) {
 		if !o.tell(ctx, state.Frame{Lost: "the keeper is gone; looking for the next one"}) {
 			return
 		}
-		for {
-			next, err := o.connect(ctx)
-			if err == nil {
-				c = next
-				break
-			}
-			if ctx.Err() != nil || !o.tell(ctx, state.Frame{Lost: state.AsProblem(err).Error()}) {
-				return
-			}
+		if c = o.another(ctx); c == nil {
+			return
 		}
 		o.set(c)
+	}
+}
+
+// another finds the next keeper, however long that takes; nil when the session ends.
+func (o *Session) another(ctx context.Context) *Client {
+	said := ""
+	for {
+		c, err := o.connect(ctx)
+		if err == nil {
+			return c
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if text := state.AsProblem(err).Error(); text != said {
+			said = text
+			if !o.tell(ctx, state.Frame{Lost: text}) {
+				return nil
+			}
+		}
+		select { // a refusal comes at once, and would again
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retry):
+		}
 	}
 }
 
@@ -191,7 +214,11 @@ func (o *Session) Do(ctx context.Context, intent state.Intent) (state.Answer, er
 		c, change := o.client, o.change
 		o.mu.Unlock()
 		if c != nil {
-			return c.Do(ctx, intent)
+			a, err := c.Do(ctx, intent)
+			if !errors.Is(err, errUnsent) && !state.HasCode(err, steps.CodeLeaving) {
+				return a, err
+			}
+			// It was not carried out, for certain: the next keeper gets it.
 		}
 		select {
 		case <-change:
@@ -207,22 +234,41 @@ func (o *Session) Do(ctx context.Context, intent state.Intent) (state.Answer, er
 func (o *Session) Keeping() bool { return o.keeper() != nil }
 
 // Close leaves. A keeper in this process finishes an armed or running rollback
-// first; other cockpits take over.
+// first; other cockpits take over. Frames that nobody has read yet are dropped. A
+// second Close does nothing.
 func (o *Session) Close(why string) error {
-	err := o.leave(why)
-	o.cancel()
-	o.mu.Lock()
-	c := o.client
-	o.mu.Unlock()
-	if c != nil {
-		_ = c.Close() // it is over either way
-	}
-	<-o.done
+	var err error
+	o.once.Do(func() {
+		close(o.closing)
+		dropped := make(chan struct{})
+		go func() { // or the keeper in this process would wait for us to read its last words
+			defer close(dropped)
+			for range o.frames {
+				continue
+			}
+		}()
+		k := o.keeper()
+		err = leave(k, why)
+		o.cancel()
+		<-o.done
+		<-dropped
+		if late := o.keeper(); late != k { // it was just becoming one
+			err = errors.Join(err, leave(late, why))
+		}
+	})
 	return err
 }
 
-func (o *Session) leave(why string) error {
-	k := o.keeper()
+func (o *Session) leaving() bool {
+	select {
+	case <-o.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+func leave(k Keeping, why string) error {
 	if k == nil {
 		return nil
 	}
