@@ -1,0 +1,37 @@
+# make test needs Go, git and tmux, and nothing else; with a C compiler it also
+# runs under the race detector.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+LINT_VERSION := v2.15.0
+LINT := .cache/golangci-lint-$(LINT_VERSION)
+
+.PHONY: build test lint fmt bench tidy
+.DEFAULT_GOAL := build
+
+build: ## ./mayday
+	go build -o mayday .
+
+test: ## vet and every test; says what is skipped and why
+	@for tool in git tmux; do command -v $$tool >/dev/null || { echo "make test needs $$tool on PATH"; exit 1; }; done
+	go vet ./...
+	@race=-race; [ "$$(go env CGO_ENABLED)" = 1 ] || { race=; echo "no C compiler: without the race detector"; }; \
+	echo go test $$race -timeout 5m ./...; \
+	go test $$race -timeout 5m -v ./... 2>&1 | awk -f .ci/quiet.awk
+
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/lint $(LINT) run ./...
+
+fmt: $(LINT) ## gofmt and goimports
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/lint $(LINT) fmt ./...
+
+# Built from the Go module proxy, once per version.
+$(LINT):
+	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv .cache/bin/golangci-lint $@
+
+bench: ## the speed figures
+	go test -run '^$$' -bench . -benchmem ./... | grep -v 'no test files'
+
+tidy: ## go.mod and go.sum
+	go mod tidy
