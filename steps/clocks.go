@@ -23,12 +23,22 @@ func (e *Engine) keepClocks(ctx context.Context) {
 	defer flush.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var warned time.Time
 	for {
 		changed := e.Changed()
-		e.pageDue(e.Now())
-		wait := clockLonger
-		if at, ok := nextPage(e.Incident()); ok {
-			wait = min(wait, e.o.Clock.Real(at.Sub(e.Now())))
+		// Looked at often and mostly for nothing: without a copy of the incident.
+		e.mu.Lock()
+		page, paging := nextPage(e.in)
+		update, updating := e.in.NextUpdate()
+		e.mu.Unlock()
+		now, wait := e.Now(), clockLonger
+		if updating && now.After(update) && !update.Equal(warned) && e.warnOfUpdate(update) {
+			warned = update
+		}
+		if paging && !now.Before(page) {
+			e.pageDue(now)
+		} else if paging {
+			wait = min(wait, e.o.Clock.Real(page.Sub(now)))
 		}
 		timer.Reset(max(wait, clockFloor))
 		select {
@@ -43,6 +53,7 @@ func (e *Engine) keepClocks(ctx context.Context) {
 			case <-time.After(clockFloor):
 			}
 		case <-flush.C:
+			e.catchUp()
 			if err := e.o.Samples.Flush(); err != nil {
 				e.tellJournal("samples are not kept: " + err.Error())
 			}
@@ -65,7 +76,7 @@ func (e *Engine) prover(ctx context.Context) {
 			if r == nil || !in.Open() || r.Status == state.RolloutRolledBack || in.Rollback.Status == state.RollbackRunning {
 				continue
 			}
-			_, _ = e.prove(ctx, r, r.Status != state.RolloutPlanned) // the proof or its failure is in the journal
+			_, _ = e.prove(ctx, r, r.Status != state.RolloutPlanned) // the proof, or why there is none, is in the journal
 		}
 	}
 }
@@ -78,6 +89,7 @@ func (e *Engine) prove(ctx context.Context, r *state.Rollout, started bool) (sta
 	if err != nil {
 		return state.Proof{}, err
 	}
+	epoch := e.Incident().Epoch
 	proof, err := s.Prove(ctx, r.Plan, started)
 	if err != nil {
 		if ctx.Err() != nil && e.ctx.Err() != nil {
@@ -85,8 +97,27 @@ func (e *Engine) prove(ctx context.Context, r *state.Rollout, started bool) (sta
 		}
 		proof = state.Proof{Ready: state.Doubtful, Target: r.Target, Why: "the last proof failed: " + state.Clean(err.Error())}
 	}
-	if _, rerr := e.record(e.mayday(), state.RollbackProven{Rollout: r.ID, Proof: proof}); rerr != nil && err == nil {
+	_, rerr := e.recordIf(e.mayday(), func(in *state.Incident) error {
+		if now := in.Rollout(r.ID); in.Epoch != epoch || now == nil || now.Status == state.RolloutRolledBack || in.Rollback.Status == state.RollbackRunning {
+			return &state.Problem{Code: "rolling-back", What: "it is being rolled back: what the proof saw is past"}
+		}
+		return nil
+	}, state.RollbackProven{Rollout: r.ID, Proof: proof})
+	if rerr != nil && err == nil {
 		err = rerr
 	}
 	return proof, err
+}
+
+// warnOfUpdate warns once that a status update is overdue: people outside hear
+// nothing. It reports whether that is in the journal.
+func (e *Engine) warnOfUpdate(due time.Time) bool {
+	text := "the status update was due at " + due.Format(time.TimeOnly) + " and has not gone out"
+	events := e.Events()
+	for i := len(events) - 1; i >= 0 && !events[i].Time.Before(due); i-- {
+		if w, ok := events[i].Fact.(state.Warned); ok && w.Text == text {
+			return true // the last keeper did
+		}
+	}
+	return e.Record(state.Warned{Text: text}) == nil
 }

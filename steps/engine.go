@@ -84,6 +84,7 @@ type Engine struct {
 	base    int           // where the spool begins in events
 	late    []entry       // not even applied: the writer hangs
 	jerr    string
+	letters int                           // messages made so far
 	running map[string]context.CancelFunc // by item
 	subs    map[*subscriber]struct{}
 	changed chan struct{} // closed and replaced after every event
@@ -251,7 +252,20 @@ func (e *Engine) Record(f state.Fact) error {
 // warn journals something the operator must know. Its own failure is visible
 // already: the journal's state is on every screen.
 func (e *Engine) warn(text string, sticky bool) {
-	_, _ = e.record(e.mayday(), state.Warned{Text: state.Clean(text), Sticky: sticky})
+	_, _ = e.record(e.mayday(), state.Warned{Text: e.clean(text), Sticky: sticky})
+}
+
+// clean makes one line of text from outside fit for screen and journal: no control
+// sequences, no secrets.
+func (e *Engine) clean(text string) string { return e.o.Redact(state.Clean(text)) }
+
+// problem is clean for a whole error. nil stays nil.
+func (e *Engine) problem(err error) *state.Problem {
+	p := state.AsProblem(err)
+	if p == nil {
+		return nil
+	}
+	return &state.Problem{Code: p.Code, What: e.clean(p.What), Why: e.clean(p.Why), Do: e.clean(p.Do)}
 }
 
 // mayday is the actor of what the keeper decides by itself.

@@ -21,7 +21,7 @@ type memory struct {
 	hang   chan struct{} // blocks Append while open
 }
 
-func (m *memory) Append(at time.Time, actor state.Actor, _ uint64, facts ...state.Fact) ([]state.Event, error) {
+func (m *memory) Append(at time.Time, actor state.Actor, expect uint64, facts ...state.Fact) ([]state.Event, error) {
 	m.mu.Lock()
 	hang := m.hang
 	m.mu.Unlock()
@@ -32,6 +32,9 @@ func (m *memory) Append(at time.Time, actor state.Actor, _ uint64, facts ...stat
 	defer m.mu.Unlock()
 	if m.fail != nil {
 		return nil, m.fail
+	}
+	if expect != 0 && expect != m.seq {
+		return nil, errors.New("the journal has moved on")
 	}
 	var out []state.Event
 	for _, f := range facts {

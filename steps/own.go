@@ -104,8 +104,8 @@ func (s sending) Run(ctx context.Context, job Job) (Outcome, error) {
 	}
 	var facts []state.Fact
 	var ids []string
-	for i, l := range letters {
-		m := s.e.message(s.purpose, l.channel, l.audience, l.text, i).(state.MessageQueued)
+	for _, l := range letters {
+		m := s.e.message(s.purpose, l.channel, l.audience, l.text)
 		facts, ids = append(facts, m), append(ids, m.ID)
 	}
 	if len(facts) == 0 {
@@ -113,7 +113,7 @@ func (s sending) Run(ctx context.Context, job Job) (Outcome, error) {
 			Do: "Add one under channels, or tell them yourself and override this item with that as the reason."}
 	}
 	if s.purpose == "update" {
-		facts = append(facts, state.UpdatePosted{Status: job.Incident.Status, Text: letters[0].text, Head: s.e.head()})
+		facts = append(facts, state.UpdatePosted{Status: job.Incident.Status, Text: s.e.o.Redact(state.CleanLines(letters[0].text)), Head: s.e.head()})
 	}
 	if _, err := s.e.record(s.e.mayday(), facts...); err != nil {
 		return Outcome{}, err

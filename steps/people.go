@@ -31,7 +31,7 @@ func (e *Engine) say(purpose string, extra map[string]string, audiences ...strin
 				continue
 			}
 			sent[ch] = true
-			out = append(out, e.message(purpose, ch, a, text, len(out)))
+			out = append(out, e.message(purpose, ch, a, text))
 		}
 	}
 	return out
@@ -46,11 +46,13 @@ func template(purpose, audience string) string {
 	return purpose
 }
 
-func (e *Engine) message(purpose, channel, audience, text string, n int) state.Fact {
+func (e *Engine) message(purpose, channel, audience, text string) state.MessageQueued {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return state.MessageQueued{ID: fmt.Sprintf("m%d-%d", e.in.Seq+1, n), Channel: channel, Audience: audience,
-		Purpose: purpose, Text: e.o.Redact(text)}
+	// The event makes it unique among keepers, the count within this one.
+	e.letters++
+	return state.MessageQueued{ID: fmt.Sprintf("m%d-%d", e.in.Seq+1, e.letters), Channel: channel, Audience: audience,
+		Purpose: purpose, Text: e.o.Redact(state.CleanLines(text))}
 }
 
 func (e *Engine) head() string {
@@ -78,6 +80,7 @@ func (e *Engine) postUpdate(actor state.Actor, v state.PostUpdate) (state.Answer
 		}
 		v.Text = a.Text
 	}
+	v.Text, v.ETA = e.o.Redact(state.CleanLines(v.Text)), e.clean(v.ETA)
 	in := e.Incident()
 	status := in.Status
 	var facts []state.Fact
@@ -93,8 +96,8 @@ func (e *Engine) postUpdate(actor state.Actor, v state.PostUpdate) (state.Answer
 	if audience == "" {
 		audience = "stakeholders"
 	}
-	for i, ch := range e.o.Messenger.Channels(audience) {
-		facts = append(facts, e.message("update", ch, audience, v.Text, i))
+	for _, ch := range e.o.Messenger.Channels(audience) {
+		facts = append(facts, e.message("update", ch, audience, v.Text))
 	}
 	if it := in.Item("13.update"); it != nil && !it.Status.Settled() && it.Status != state.ItemRunning {
 		facts = append(facts, state.ItemFinished{Item: "13.update", Outcome: state.ItemDone, Summary: "sent",
@@ -111,7 +114,7 @@ func (e *Engine) postUpdate(actor state.Actor, v state.PostUpdate) (state.Answer
 // signed too. A failure shows in the journal's state.
 func (e *Engine) checkpoint() {
 	e.turn <- struct{}{}
-	defer func() { <-e.turn }()
+	defer e.pass()
 	if e.flush() != nil {
 		return
 	}

@@ -14,21 +14,53 @@ const journalPatience = 50 * time.Millisecond
 // On an error nothing happened and the caller must not act.
 func (e *Engine) record(actor state.Actor, facts ...state.Fact) (uint64, error) {
 	e.turn <- struct{}{}
-	defer func() { <-e.turn }()
-	return e.write(actor, 0, facts)
+	defer e.pass()
+	return e.write(actor, facts)
 }
 
-// recordIf is record for an intent that was formed while the head was expect.
+// pass gives the turn up. What could not be folded while the writer was slow comes
+// before whoever is next.
+func (e *Engine) pass() {
+	e.mu.Lock()
+	waiting := len(e.late) > 0
+	e.mu.Unlock()
+	if waiting {
+		_ = e.flush() // what the disk does not take stays in the spool, which is on the screen
+	}
+	<-e.turn
+}
+
+// catchUp writes what waits for the journal, unless somebody is writing anyway:
+// nobody has to do something for it to be tried again.
+func (e *Engine) catchUp() {
+	e.mu.Lock()
+	waiting := len(e.late)+len(e.spool) > 0
+	e.mu.Unlock()
+	if !waiting {
+		return
+	}
+	select {
+	case e.turn <- struct{}{}:
+		defer e.pass()
+		if err := e.flush(); err != nil {
+			e.tellJournal(err.Error())
+		}
+	default:
+	}
+}
+
+// recordIf is record if ok allows it at the moment of writing: an intent formed on
+// an old picture is judged by the newest. ok runs under mu.
 func (e *Engine) recordIf(actor state.Actor, ok func(*state.Incident) error, facts ...state.Fact) (uint64, error) {
 	e.turn <- struct{}{}
-	defer func() { <-e.turn }()
+	defer e.pass()
 	e.mu.Lock()
 	err := ok(e.in)
 	e.mu.Unlock()
 	if err != nil {
 		return 0, err
 	}
-	return e.write(actor, 0, facts)
+	return e.write(actor, facts)
 }
 
 // must is record for the rollback's own lane: it never fails and waits at most
@@ -44,7 +76,7 @@ func (e *Engine) must(actor state.Actor, facts ...state.Fact) {
 		// The disk may hang inside the write; the lane goes on without it.
 		go func() {
 			defer close(done)
-			defer func() { <-e.turn }()
+			defer e.pass()
 			e.writeOrSpool(at, actor, facts)
 		}()
 		select {
@@ -63,11 +95,18 @@ func (e *Engine) must(actor state.Actor, facts ...state.Fact) {
 }
 
 // write needs the turn. It flushes the spool first, so that order is kept.
-func (e *Engine) write(actor state.Actor, expect uint64, facts []state.Fact) (uint64, error) {
+func (e *Engine) write(actor state.Actor, facts []state.Fact) (uint64, error) {
 	if err := e.flush(); err != nil {
+		e.tellJournal(err.Error())
 		return 0, journalProblem(err)
 	}
-	events, err := e.o.Journal.Append(e.Now(), actor, expect, facts...)
+	e.mu.Lock()
+	seen := e.in.Seq
+	e.mu.Unlock()
+	if len(facts) == 0 {
+		return seen, nil
+	}
+	events, err := e.o.Journal.Append(e.Now(), actor, seen, facts...)
 	if err != nil {
 		e.tellJournal(err.Error())
 		return 0, journalProblem(err)
@@ -81,22 +120,21 @@ func journalProblem(err error) error {
 		Why: state.Clean(err.Error()), Do: "Make room on the disk or fix its permissions. R works all the same."}
 }
 
-// writeOrSpool needs the turn.
+// writeOrSpool needs the turn. What belongs together is written together, so that a
+// crash leaves no half of it.
 func (e *Engine) writeOrSpool(at time.Time, actor state.Actor, facts []state.Fact) {
 	err := e.flush()
-	for _, f := range facts {
-		if err == nil {
-			var events []state.Event
-			if events, err = e.o.Journal.Append(at, actor, 0, f); err == nil {
-				e.apply(events)
-				continue
-			}
+	if err == nil {
+		var events []state.Event
+		if events, err = e.o.Journal.Append(at, actor, 0, facts...); err == nil {
+			e.apply(events)
+			return
 		}
+	}
+	for _, f := range facts {
 		e.pretend(entry{at, actor, f})
 	}
-	if err != nil {
-		e.tellJournal(err.Error())
-	}
+	e.tellJournal(err.Error())
 }
 
 // pretend folds an entry that is not on the disk yet. The sequence number it gets
