@@ -27,7 +27,7 @@ type gate struct {
 	before map[string]state.Sample
 	old    func(probe string) (reading, bool) // the reading a probe is compared with
 
-	started time.Time // ignorance is excused for a while from here
+	blind   time.Time // something is not known since; zero: all is
 	since   time.Time // all well since; zero: not
 	crits   map[string]int
 	counted map[string]time.Time // the sample that was counted last
@@ -41,8 +41,8 @@ type decision struct {
 	readings []state.Sample
 }
 
-func newGate(policy runbook.Gate, hold time.Duration, before map[string]state.Sample, old func(string) (reading, bool), now time.Time) *gate {
-	return &gate{policy: policy, hold: hold, before: before, old: old, started: now,
+func newGate(policy runbook.Gate, hold time.Duration, before map[string]state.Sample, old func(string) (reading, bool)) *gate {
+	return &gate{policy: policy, hold: hold, before: before, old: old,
 		crits: map[string]int{}, counted: map[string]time.Time{}}
 }
 
@@ -51,12 +51,14 @@ func newGate(policy runbook.Gate, hold time.Duration, before map[string]state.Sa
 func (g *gate) judge(now time.Time, rs []reading) decision {
 	d := decision{}
 	worst := "pass"
+	was := g.blind
+	g.blind = time.Time{}
 	if len(rs) == 0 {
-		worst = g.unknown(now, "ask")
+		worst = g.unknown(now, was, "ask")
 		d.reasons = append(d.reasons, "no probe watches this stage")
 	}
 	for _, r := range rs {
-		action, reason := g.one(now, r)
+		action, reason := g.one(now, was, r)
 		if r.seen {
 			d.readings = append(d.readings, r.sample)
 		}
@@ -107,20 +109,20 @@ func rank(action string) int {
 	return 0
 }
 
-// one says what a single probe asks for, and why.
-func (g *gate) one(now time.Time, r reading) (action, reason string) {
+// one says what a single probe asks for, and why; was as for unknown.
+func (g *gate) one(now, was time.Time, r reading) (action, reason string) {
 	p, s := r.probe, r.sample
 	if !r.seen {
-		return g.unknown(now, g.policy.NoData), p.Name + ": no reading yet"
+		return g.unknown(now, was, g.policy.NoData), p.Name + ": no reading yet"
 	}
 	said := fmt.Sprintf("%s %s", p.Name, state.Quantity(s.Value, p.Unit))
 	switch s.Verdict {
 	case state.NoData:
-		return g.unknown(now, g.policy.NoData), p.Name + ": no data"
+		return g.unknown(now, was, g.policy.NoData), p.Name + ": no data"
 	case state.Stale:
-		return g.unknown(now, g.policy.Stale), fmt.Sprintf("%s: stale, %s old", p.Name, now.Sub(s.At).Round(time.Second))
+		return g.unknown(now, was, g.policy.Stale), fmt.Sprintf("%s: stale, %s old", p.Name, now.Sub(s.At).Round(time.Second))
 	case state.Error:
-		return g.unknown(now, g.policy.Error), p.Name + ": " + s.Text
+		return g.unknown(now, was, g.policy.Error), p.Name + ": " + s.Text
 	case state.Warn, state.Crit:
 		if g.excused(p, s) {
 			g.crits[p.Name] = 0
@@ -145,10 +147,14 @@ func (g *gate) one(now time.Time, r reading) (action, reason string) {
 	return g.policy.Crit, fmt.Sprintf("%s, wanted %s, %d readings in a row", said, p.Text(), g.crits[p.Name])
 }
 
-// unknown excuses ignorance for the policy's patience: the first readings of a new
-// version take a scrape and a window.
-func (g *gate) unknown(now time.Time, action string) string {
-	if now.Sub(g.started) < g.policy.Patience.D() {
+// unknown excuses ignorance for the policy's patience, while the hold does not count:
+// the first readings of a new version take a scrape and a window, and a single lost
+// scrape is no reason to call somebody. was is since when the gate was blind before.
+func (g *gate) unknown(now, was time.Time, action string) string {
+	if g.blind = was; was.IsZero() {
+		g.blind = now
+	}
+	if now.Sub(g.blind) < g.policy.Patience.D() {
 		return "wait"
 	}
 	return action

@@ -56,14 +56,21 @@ func TestGateByVerdicts(t *testing.T) {
 		"no data is excused at first, then asks": {
 			{0, []reading{verdictOf(p, 0, state.NoData)}, state.GateWaiting}, {14, []reading{verdictOf(p, 14, state.NoData)}, state.GateWaiting},
 			{15, []reading{verdictOf(p, 15, state.NoData)}, state.GateAsking}},
-		"stale asks":            {{20, []reading{verdictOf(p, 0, state.Stale)}, state.GateAsking}},
-		"an error asks":         {{20, []reading{verdictOf(p, 20, state.Error)}, state.GateAsking}},
-		"no reading asks":       {{20, []reading{{probe: p}}, state.GateAsking}},
-		"no probe at all asks":  {{0, nil, state.GateWaiting}, {15, nil, state.GateAsking}},
-		"the worst one decides": {{20, []reading{lookAt(p, 20, 0), verdictOf(errorRate("other", state.RoleNew), 20, state.NoData)}, state.GateAsking}},
+		"a lost scrape is excused, and the time starts anew": {
+			{0, []reading{lookAt(p, 0, 0)}, state.GateHolding}, {20, []reading{verdictOf(p, 20, state.NoData)}, state.GateWaiting},
+			{34, []reading{verdictOf(p, 34, state.NoData)}, state.GateWaiting}, {35, []reading{lookAt(p, 35, 0)}, state.GateHolding},
+			{36, []reading{verdictOf(p, 36, state.NoData)}, state.GateWaiting}, {50, []reading{verdictOf(p, 50, state.NoData)}, state.GateWaiting},
+			{51, []reading{verdictOf(p, 51, state.NoData)}, state.GateAsking}},
+		"stale asks":           {{5, []reading{verdictOf(p, 0, state.Stale)}, state.GateWaiting}, {20, []reading{verdictOf(p, 0, state.Stale)}, state.GateAsking}},
+		"an error asks":        {{5, []reading{verdictOf(p, 5, state.Error)}, state.GateWaiting}, {20, []reading{verdictOf(p, 20, state.Error)}, state.GateAsking}},
+		"no reading asks":      {{5, []reading{{probe: p}}, state.GateWaiting}, {20, []reading{{probe: p}}, state.GateAsking}},
+		"no probe at all asks": {{0, nil, state.GateWaiting}, {15, nil, state.GateAsking}},
+		"the worst one decides": {
+			{0, []reading{lookAt(p, 0, 0), verdictOf(errorRate("other", state.RoleNew), 0, state.NoData)}, state.GateWaiting},
+			{20, []reading{lookAt(p, 20, 0), verdictOf(errorRate("other", state.RoleNew), 20, state.NoData)}, state.GateAsking}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGate(defaultGate(), 30*time.Second, nil, nil, t0)
+			g := newGate(defaultGate(), 30*time.Second, nil, nil)
 			for _, s := range steps {
 				if d := g.judge(t0.Add(time.Duration(s.at)*time.Second), s.rs); d.state != s.want {
 					t.Fatalf("at %d s: %s %v, want %s", s.at, d.state, d.reasons, s.want)
@@ -96,7 +103,7 @@ func TestGateCompares(t *testing.T) {
 			before := map[string]state.Sample{all.Name: {Probe: all.Name, Value: c.before, Verdict: all.Judge(c.before)}}
 			g := newGate(defaultGate(), time.Minute, before, func(n string) (reading, bool) {
 				return lookAt(old, 20, c.old), n == old.Name
-			}, t0)
+			})
 			if d := g.judge(t0.Add(20*time.Second), []reading{c.r}); d.state != c.want {
 				t.Fatalf("%s %v, want %s", d.state, d.reasons, c.want)
 			}
@@ -108,7 +115,7 @@ func TestGatePolicyIsObeyed(t *testing.T) {
 	p := errorRate("error rate new", state.RoleNew)
 	policy := defaultGate()
 	policy.Crit, policy.Warn, policy.Consecutive = "ask", "pass", 1
-	g := newGate(policy, 0, nil, nil, t0)
+	g := newGate(policy, 0, nil, nil)
 	if d := g.judge(t0, []reading{lookAt(p, 0, 0.9)}); d.state != state.GateAsking {
 		t.Errorf("crit: ask gave %s", d.state)
 	}

@@ -169,7 +169,7 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 	}
 	policy := e.o.Runbook.Gate
 	policy.Warn, policy.NoData, policy.Stale, policy.Error = "wait", "wait", "wait", "wait"
-	g := newGate(policy, 0, in.Before, func(n string) (reading, bool) { return e.reading(n, e.Now()) }, e.Now())
+	g := newGate(policy, 0, in.Before, func(n string) (reading, bool) { return e.reading(n, e.Now()) })
 	tick := time.NewTicker(max(e.o.Clock.Real(gateTick), gateFloor))
 	defer tick.Stop()
 	looks := 0

@@ -295,7 +295,7 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 	in := e.Incident()
 	now := e.Now()
 	old := func(name string) (reading, bool) { return e.reading(name, e.Now()) }
-	g := newGate(e.o.Runbook.Gate, hold, in.Before, old, now)
+	g := newGate(e.o.Runbook.Gate, hold, in.Before, old)
 	tick := time.NewTicker(max(e.o.Clock.Real(gateTick), gateFloor))
 	defer tick.Stop()
 	var said state.GateState
@@ -319,7 +319,7 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 			if err != nil || why != "" {
 				return why, err
 			}
-			g, said = newGate(e.o.Runbook.Gate, hold, in.Before, old, e.Now()), ""
+			g, said = newGate(e.o.Runbook.Gate, hold, in.Before, old), ""
 		}
 		select {
 		case <-ctx.Done():

@@ -23,12 +23,17 @@ type cadence struct {
 	interval, window, stale, hold, patience time.Duration
 }
 
+// stall is how long (real time) a busy machine may keep the range from being looked
+// at before that counts as metrics that vanished.
+const stall = 4 * time.Second
+
 func cadenceOf(c state.Clock) cadence {
 	const every = 5 * time.Second
 	i := time.Duration(float64(every) * max(1, c.Speed/20)).Round(time.Second)
 	// A rate needs two scrapes in its window, four to be calm. A gate must hold longer
 	// than it takes for vanished metrics to leave the window.
-	return cadence{interval: i, window: 4 * i, stale: 4 * i, hold: max(8*i, 30*time.Second), patience: 6 * i}
+	return cadence{interval: i, window: 4 * i, stale: 4 * i, hold: max(8*i, 30*time.Second),
+		patience: max(6*i, c.Incident(stall))}
 }
 
 // person is a responder of the range's runbook.
