@@ -19,13 +19,20 @@ import (
 	"mayday/state"
 )
 
-// Bounds of one connection (real time).
+// Bounds of one connection.
 const (
-	helloTime  = 5 * time.Second  // to say hello
-	writeTime  = 10 * time.Second // a client that reads nothing for so long is gone
-	maxPending = 16               // requests under way at once
-	maxReplies = 256              // answers that a client has not read
+	maxPending = 16  // requests under way at once
+	maxReplies = 256 // answers that a client has not read
 )
+
+// patience is how long a server waits for a client (real time).
+type patience struct {
+	hello time.Duration // to say hello
+	write time.Duration // a client that reads nothing for so long is gone
+	last  time.Duration // to read what was said last, in Close
+}
+
+var usual = patience{hello: 5 * time.Second, write: 10 * time.Second, last: time.Second}
 
 // conn is one client. One goroutine reads it, one writes to it; requests are
 // answered beside them, so that neither ever waits for the Engine.
@@ -200,7 +207,7 @@ func (c *conn) pass(enc *json.Encoder, frames <-chan state.Frame) {
 }
 
 func (c *conn) write(enc *json.Encoder, r reply) error {
-	if err := c.c.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+	if err := c.c.SetWriteDeadline(time.Now().Add(c.s.patience.write)); err != nil {
 		return err
 	}
 	return enc.Encode(r)
@@ -212,7 +219,7 @@ func (c *conn) tell(f state.Fact) { _ = c.s.engine.RecordAs(c.actor, f) }
 // greet reads the hello and finds out who is asking.
 func (c *conn) greet(lines *bufio.Scanner) (hello, *state.Problem) {
 	var h hello
-	_ = c.c.SetReadDeadline(time.Now().Add(helloTime)) // a failure shows at the read
+	_ = c.c.SetReadDeadline(time.Now().Add(c.s.patience.hello)) // a failure shows at the read
 	if !lines.Scan() {
 		return h, &state.Problem{Code: "protocol", What: "no hello came"}
 	}

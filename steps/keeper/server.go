@@ -14,19 +14,16 @@ import (
 	"mayday/steps"
 )
 
-// lastWords is how long Close lets clients read what was said last (real time).
-const lastWords = time.Second
-
 // Server lets clients at an Engine. Safe for concurrent use.
 type Server struct {
-	engine *steps.Engine
-	rb     *runbook.Runbook
-	actor  state.Actor
-	listen *net.UnixListener
-	path   string
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	engine   *steps.Engine
+	rb       *runbook.Runbook
+	actor    state.Actor
+	listen   *net.UnixListener
+	patience patience
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
 
 	mu      sync.Mutex
 	conns   map[*net.UnixConn]struct{}
@@ -37,6 +34,10 @@ type Server struct {
 // incident's lock, so a socket that is still there belongs to a dead keeper and is
 // removed.
 func Serve(engine *steps.Engine, rb *runbook.Runbook, actor state.Actor, socket string) (*Server, error) {
+	return serve(engine, rb, actor, socket, usual)
+}
+
+func serve(engine *steps.Engine, rb *runbook.Runbook, actor state.Actor, socket string, p patience) (*Server, error) {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove the dead keeper's socket: %w", err)
 	}
@@ -50,7 +51,7 @@ func Serve(engine *steps.Engine, rb *runbook.Runbook, actor state.Actor, socket 
 		return nil, fmt.Errorf("open the socket to colleagues: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{engine: engine, rb: rb, actor: actor, listen: l, path: socket, ctx: ctx, cancel: cancel, conns: map[*net.UnixConn]struct{}{}}
+	s := &Server{engine: engine, rb: rb, actor: actor, listen: l, patience: p, ctx: ctx, cancel: cancel, conns: map[*net.UnixConn]struct{}{}}
 	s.wg.Add(1)
 	go s.accept()
 	return s, nil
@@ -69,7 +70,7 @@ func (s *Server) Close() error {
 		}
 	}
 	s.mu.Unlock()
-	force := time.AfterFunc(lastWords, func() {
+	force := time.AfterFunc(s.patience.last, func() {
 		s.cancel()
 		s.mu.Lock()
 		defer s.mu.Unlock()
