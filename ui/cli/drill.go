@@ -137,7 +137,7 @@ func (a *app) begin(r *drill.Range) (string, *runbook.Runbook, error) {
 	}
 	folder, err := declare(rb, ui.DeclareForm{Title: "About one login in twelve fails", Severity: 1, Issue: r.Scenario.Issue,
 		Impact: "customers without a profile cannot sign in since v1.2.3"},
-		r.Scenario.Name, a.now())
+		a.now())
 	return folder, rb, err
 }
 

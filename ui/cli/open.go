@@ -41,7 +41,7 @@ func (a *app) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if folder, err = declare(rb, form, "", a.now()); err != nil {
+		if folder, err = declare(rb, form, a.now()); err != nil {
 			return err
 		}
 	} else if !f.in.Open() {
@@ -106,8 +106,9 @@ func (a *app) askDeclaration(ctx context.Context, rb *runbook.Runbook) (ui.Decla
 	return start, nil
 }
 
-// declare creates an incident: its folder and the first event.
-func declare(rb *runbook.Runbook, form ui.DeclareForm, scenario string, now time.Time) (folder string, err error) {
+// declare creates an incident: its folder and the first event. With the practice
+// range's runbook it is a drill.
+func declare(rb *runbook.Runbook, form ui.DeclareForm, now time.Time) (folder string, err error) {
 	home, err := journal.Home()
 	if err != nil {
 		return "", err
@@ -132,6 +133,10 @@ func declare(rb *runbook.Runbook, form ui.DeclareForm, scenario string, now time
 		return "", explain(err, home)
 	}
 	env, _ := rb.Production()
+	scenario := ""
+	if rb.Drill != nil {
+		scenario = rb.Drill.Scenario
+	}
 	roles := map[string]string{}
 	for _, role := range []string{state.OnCall, state.Senior, state.Manager, state.Commander, state.CommsLead} {
 		if who := rb.Holder(role); who != "" {
