@@ -1,0 +1,35 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mayday/state/runbook"
+)
+
+// The README's runbook is ten lines, and enough.
+func TestReadmeRunbook(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```yaml\n")
+	text, _, ok := strings.Cut(rest, "```")
+	if !ok || strings.Count(text, "\n") > 10 {
+		t.Fatalf("the README has no yaml block of ten lines:\n%s", text)
+	}
+	path := filepath.Join(t.TempDir(), runbook.FileName)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rb, err := runbook.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, ok := rb.Production()
+	if !ok || env.Strategy != "canary" || len(rb.Probes) == 0 {
+		t.Errorf("production %+v, %d probes", env, len(rb.Probes))
+	}
+}
