@@ -18,7 +18,7 @@ var (
 	froms      = []string{"tag", "main"}
 	branches   = []string{"issue", "version"}
 	schemes    = []string{"patch", "hotfix"}
-	strategies = []string{"canary", "rolling", "script"}
+	strategies = []string{"canary", "blue-green", "rolling", "immediate", "script"}
 	gateWords  = []string{"pass", "wait", "ask", "rollback"}
 	exits      = []string{"finish", "rollback"}
 	kinds      = []string{"webhook"}
@@ -130,30 +130,14 @@ func (r *Runbook) checkEnvironments(b *binder) {
 }
 
 func (r *Runbook) checkEnvironment(b *binder, path string, e Environment) {
-	inCluster := e.Canary != nil || e.Rolling != nil
+	inCluster := e.Canary != nil || e.BlueGreen != nil || e.Rolling != nil || e.Immediate != nil
 	switch {
 	case e.Image == "" && (inCluster || e.Script == nil && e.URL == ""):
 		b.fail(path, "%s has no image: write image: registry.example.com/%s:{version}", path, cmp.Or(r.Service, "name"))
 	case e.Image != "" && !strings.Contains(e.Image, "{version}"):
 		b.fail(path+".image", "%s.image must hold {version}, which is replaced by the tag", path)
 	}
-	if can := e.Strategies(); e.Strategy != "" {
-		b.word(path+".strategy", "strategy", e.Strategy, strategies)
-		described := map[string]bool{"canary": e.Canary != nil, "rolling": e.Rolling != nil, "script": e.Script != nil}
-		if !described[e.Strategy] && slices.Contains(strategies, e.Strategy) {
-			b.fail(path+".strategy", "%s.strategy is %s, and %s.%s is not there", path, can[0], path, can[0])
-		}
-	}
-	if e.Canary != nil {
-		b.canary(path+".canary", e.Canary)
-	}
-	if e.Rolling != nil {
-		if e.Rolling.Deployment == "" {
-			b.fail(path+".rolling", "%s.rolling needs the deployment's name", path)
-		}
-		b.atLeast(path+".rolling.batch", e.Rolling.Batch, 1)
-		b.notNegative(path+".rolling.hold", e.Rolling.Hold)
-	}
+	b.strategies(path, e)
 	if e.Script != nil {
 		b.program(path+".script", e.Script)
 	}
@@ -173,6 +157,62 @@ func (r *Runbook) checkEnvironment(b *binder, path string, e Environment) {
 	if e.Fixed != nil {
 		b.httpCheck(path+".fixed", e.Fixed, e.URL)
 	}
+}
+
+// strategies checks what is said of each way to roll out, and the one proposed.
+func (b *binder) strategies(path string, e Environment) {
+	if e.Strategy != "" {
+		b.word(path+".strategy", "strategy", e.Strategy, strategies)
+		described := map[string]bool{"canary": e.Canary != nil, "blue-green": e.BlueGreen != nil, "rolling": e.Rolling != nil,
+			"immediate": e.Immediate != nil, "script": e.Script != nil}
+		if !described[e.Strategy] && slices.Contains(strategies, e.Strategy) {
+			b.fail(path+".strategy", "%s.strategy is %s, and %s.%s is not there", path, e.Strategy, path, strings.ReplaceAll(e.Strategy, "-", "_"))
+		}
+	}
+	if e.Canary != nil {
+		b.canary(path+".canary", e.Canary)
+	}
+	if e.BlueGreen != nil {
+		b.blueGreen(path+".blue_green", e.BlueGreen, e.URL)
+	}
+	if r := e.Rolling; r != nil {
+		b.named(path+".rolling", r.Deployment)
+		b.atLeast(path+".rolling.batch", r.Batch, 1)
+		b.notNegative(path+".rolling.hold", r.Hold)
+	}
+	if m := e.Immediate; m != nil {
+		b.named(path+".immediate", m.Deployment)
+		b.notNegative(path+".immediate.hold", m.Hold)
+	}
+}
+
+// named asks for the name of a strategy's Deployment.
+func (b *binder) named(path, deployment string) {
+	if deployment == "" {
+		b.fail(path, "%s needs the deployment's name", path)
+	}
+}
+
+// blueGreen checks a switch. url is where users reach the environment.
+func (b *binder) blueGreen(path string, g *BlueGreen, url string) {
+	for _, f := range []struct{ key, value, what string }{{"service", g.Service, "the name of the Service whose selector is switched"},
+		{"blue", g.Blue, "the name of one Deployment"}, {"green", g.Green, "the name of the other Deployment"},
+		{"label", g.Label, "the key of the selector that tells the two apart"}} {
+		if f.value == "" {
+			b.fail(path, "%s needs %s, %s", path, f.key, f.what)
+		}
+	}
+	if g.Blue != "" && g.Blue == g.Green {
+		b.fail(path+".green", "blue and green are the same Deployment")
+	}
+	if g.PreviewURL != "" {
+		b.url(path+".preview_url", g.PreviewURL)
+		if strings.TrimRight(g.PreviewURL, "/") == strings.TrimRight(url, "/") {
+			b.fail(path+".preview_url", "%s.preview_url is the environment's own url: the checks would ask the colour that is live", path)
+		}
+	}
+	b.notNegative(path+".hold", g.Hold)
+	b.notNegative(path+".drain", g.Drain)
 }
 
 func (b *binder) canary(path string, c *Canary) {

@@ -24,6 +24,10 @@ func preset(v reflect.Value, name string) {
 		*x = Environment{Name: name, Production: name == "production", Namespace: "default"}
 	case *Canary:
 		*x = Canary{Weights: []int{10, 25, 50, 75, 100}, Hold: 300 * second}
+	case *BlueGreen:
+		*x = BlueGreen{Label: "version", Hold: 300 * second, Drain: 300 * second}
+	case *Immediate:
+		*x = Immediate{Hold: 60 * second}
 	case *Rolling:
 		*x = Rolling{Batch: 1, Hold: 30 * second}
 	case *Command:

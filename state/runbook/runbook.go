@@ -63,20 +63,22 @@ type MaxChange struct {
 
 // Environment is one place the service runs.
 type Environment struct {
-	Name       string   `yaml:"-"`          // its key
-	Production bool     `yaml:"production"` // default: true for the one named production
-	Kubeconfig string   `yaml:"kubeconfig"` // default: KUBECONFIG, then ~/.kube/config
-	Context    string   `yaml:"context"`    // default: the current context
-	Namespace  string   `yaml:"namespace"`  // default "default"
-	Image      string   `yaml:"image"`      // "registry/shop:{version}"; {version} is the tag, such as v1.2.4
-	Container  string   `yaml:"container"`  // default: the pod's first
-	Strategy   string   `yaml:"strategy"`   // the one proposed: canary, rolling, script; default by what is set below
-	Canary     *Canary  `yaml:"canary"`
-	Rolling    *Rolling `yaml:"rolling"`
-	Script     *Command `yaml:"script"` // deploys by a command of the team's own
-	URL        string   `yaml:"url"`    // where the service answers, for checks
-	Checks     []Check  `yaml:"checks"` // the critical paths
-	Fixed      *Check   `yaml:"fixed"`  // passes only when the original issue is gone
+	Name       string     `yaml:"-"`          // its key
+	Production bool       `yaml:"production"` // default: true for the one named production
+	Kubeconfig string     `yaml:"kubeconfig"` // default: KUBECONFIG, then ~/.kube/config
+	Context    string     `yaml:"context"`    // default: the current context
+	Namespace  string     `yaml:"namespace"`  // default "default"
+	Image      string     `yaml:"image"`      // "registry/shop:{version}"; {version} is the tag, such as v1.2.4
+	Container  string     `yaml:"container"`  // default: the pod's first
+	Strategy   string     `yaml:"strategy"`   // the one proposed: canary, blue-green, rolling, immediate, script; default by what is set below
+	Canary     *Canary    `yaml:"canary"`
+	BlueGreen  *BlueGreen `yaml:"blue_green"`
+	Rolling    *Rolling   `yaml:"rolling"`
+	Immediate  *Immediate `yaml:"immediate"`
+	Script     *Command   `yaml:"script"` // deploys by a command of the team's own
+	URL        string     `yaml:"url"`    // where the service answers, for checks
+	Checks     []Check    `yaml:"checks"` // the critical paths
+	Fixed      *Check     `yaml:"fixed"`  // passes only when the original issue is gone
 }
 
 // Strategies lists what this environment can do, the proposed one first.
@@ -91,7 +93,9 @@ func (e Environment) Strategies() []string {
 		out = append(out, e.Strategy)
 	}
 	add(e.Canary != nil, "canary")
+	add(e.BlueGreen != nil, "blue-green")
 	add(e.Rolling != nil, "rolling")
+	add(e.Immediate != nil, "immediate")
 	add(e.Script != nil, "script")
 	return out
 }
@@ -119,11 +123,34 @@ type Subsets struct {
 	DestinationRule string `yaml:"destination_rule"`
 }
 
+// BlueGreen is a rollout by one Service that leads to one of two Deployments, the
+// colours: the idle one gets the new version, then the Service's selector is switched.
+// Which of the two is live, the selector says; each rollout changes the other one.
+type BlueGreen struct {
+	Service string `yaml:"service"`
+	Blue    string `yaml:"blue"`  // Deployment
+	Green   string `yaml:"green"` // Deployment
+	// Label is the key of the selector that is switched, default "version"; its values
+	// are those of the Deployments' pod templates.
+	Label string `yaml:"label"`
+	// PreviewURL is where the idle colour answers before any user sees it: the
+	// environment's checks are made there too. Empty: it goes unchecked.
+	PreviewURL string         `yaml:"preview_url"`
+	Hold       state.Duration `yaml:"hold"`  // after the switch; default 5m
+	Drain      state.Duration `yaml:"drain"` // how long the old colour should be kept for open connections; default 5m
+}
+
 // Rolling replaces the pods of one Deployment batch by batch.
 type Rolling struct {
 	Deployment string         `yaml:"deployment"`
 	Batch      int            `yaml:"batch"` // default 1
 	Hold       state.Duration `yaml:"hold"`  // default 30s
+}
+
+// Immediate gives one Deployment the new version in one write, with one gate behind it.
+type Immediate struct {
+	Deployment string         `yaml:"deployment"`
+	Hold       state.Duration `yaml:"hold"` // default 1m
 }
 
 // Command is a program with its arguments; never a shell line (write

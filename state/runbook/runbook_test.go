@@ -192,6 +192,38 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestStrategies: each mapping offers its strategy, in a fixed order after the
+// proposed one.
+func TestStrategies(t *testing.T) {
+	rb := parseOK(t, `
+service: shop
+environments:
+  production:
+    image: shop:{version}
+    strategy: immediate
+    script: [./deploy.sh]
+    immediate: {deployment: app}
+    rolling: {deployment: app}
+    blue_green: {service: app-service, blue: app-blue, green: app-green}
+    canary: {stable: a, canary: b, route: HTTPRoute/x}
+  staging: {production: false, image: "shop:{version}", blue_green: {service: s, blue: a, green: b, label: colour, preview_url: "http://green", hold: 0s, drain: 1h}}
+`)
+	p, staging := rb.Environments["production"], rb.Environments["staging"]
+	if got := p.Strategies(); !reflect.DeepEqual(got, []string{"immediate", "canary", "blue-green", "rolling", "script"}) {
+		t.Errorf("strategies %v", got)
+	}
+	if want := (BlueGreen{Service: "app-service", Blue: "app-blue", Green: "app-green", Label: "version", Hold: 300 * second, Drain: 300 * second}); *p.BlueGreen != want {
+		t.Errorf("%+v", p.BlueGreen)
+	}
+	if want := (Immediate{Deployment: "app", Hold: 60 * second}); *p.Immediate != want {
+		t.Errorf("%+v", p.Immediate)
+	}
+	if want := (BlueGreen{Service: "s", Blue: "a", Green: "b", Label: "colour", PreviewURL: "http://green", Drain: 3600 * second}); *staging.BlueGreen != want ||
+		staging.Strategy != "blue-green" {
+		t.Errorf("%+v, proposed %s", staging.BlueGreen, staging.Strategy)
+	}
+}
+
 func TestManyMistakesAreCutShort(t *testing.T) {
 	text := "service: x\n"
 	for i := range 30 {
@@ -244,7 +276,7 @@ func TestSchema(t *testing.T) {
 			t.Errorf("%s.%s is not in the schema", name, field)
 		}
 	}
-	for _, word := range append(append([]string{}, models...), gateWords...) {
+	for _, word := range append(append(append([]string{}, models...), gateWords...), strategies...) {
 		if !strings.Contains(string(JSONSchema()), `"`+word+`"`) {
 			t.Errorf("%s is not in the schema", word)
 		}
