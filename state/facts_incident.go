@@ -35,6 +35,7 @@ type Declared struct {
 	Roles       map[string]string `json:"roles,omitempty"`
 	Steps       []Step            `json:"steps"`
 	Probes      []Probe           `json:"probes,omitempty"`
+	Reaction    Duration          `json:"reaction,omitempty"`   // as Incident's
 	PublicKey   string            `json:"public_key,omitempty"` // verifies the journal's checkpoints
 	Runbook     string            `json:"runbook,omitempty"`    // the file, for whoever takes over from another folder
 }
@@ -46,7 +47,7 @@ func (f Declared) apply(in *Incident, e Event) {
 	in.ID, in.Title, in.Severity, in.Service, in.Environment = f.ID, f.Title, f.Severity, f.Service, f.Environment
 	in.Issue, in.Impact, in.Drill, in.Clock, in.Runbook = f.Issue, f.Impact, f.Drill, f.Clock, f.Runbook
 	in.Declared, in.By, in.Status = e.Time, e.Actor, Investigating
-	in.Steps, in.Probes = cloneSteps(f.Steps), f.Probes
+	in.Steps, in.Probes, in.Reaction = cloneSteps(f.Steps), f.Probes, f.Reaction
 	for i := range in.Steps {
 		for j := range in.Steps[i].Items {
 			in.Steps[i].Items[j].Status = ItemOpen

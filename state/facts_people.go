@@ -144,13 +144,14 @@ func (f MessageTried) apply(in *Incident, e Event) {
 
 // ProbesLaid replaces the probes, for a version that became known.
 type ProbesLaid struct {
-	Probes []Probe `json:"probes"`
+	Probes   []Probe  `json:"probes"`
+	Reaction Duration `json:"reaction,omitempty"` // as Incident's
 }
 
 // Kind implements Fact.
 func (ProbesLaid) Kind() string { return "probes.laid" }
 
-func (f ProbesLaid) apply(in *Incident, _ Event) { in.Probes = f.Probes }
+func (f ProbesLaid) apply(in *Incident, _ Event) { in.Probes, in.Reaction = f.Probes, f.Reaction }
 
 // ProbeJudged says that a probe's verdict changed.
 type ProbeJudged struct {

@@ -25,10 +25,9 @@ type Hello struct {
 	Keeper   Actor         `json:"keeper"`
 	Keeping  bool          `json:"keeping"` // this very process keeps
 	Incident string        `json:"incident"`
-	Folder   string        `json:"folder"`   // of the incident, for output/ and evidence/
-	Head     uint64        `json:"head"`     // events up to here are history, sent at once
-	Grace    time.Duration `json:"grace"`    // real time between R and the rollback
-	Reaction time.Duration `json:"reaction"` // worst-case reaction time of the gates, incident time
+	Folder   string        `json:"folder"` // of the incident, for output/ and evidence/
+	Head     uint64        `json:"head"`   // events up to here are history, sent at once
+	Grace    time.Duration `json:"grace"`  // real time between R and the rollback
 	Clock    Clock         `json:"clock"`
 }
 

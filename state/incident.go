@@ -50,6 +50,7 @@ type Incident struct {
 	Closed   []Attempt
 	Facts    map[string]string // what actions found: "baseline", "branch", "commit", "version", "tag"…
 	Probes   []Probe
+	Reaction Duration          // worst-case reaction time of the gates, by these probes
 	Verdicts map[string]Sample // the last journaled change per probe, for what has no ring
 	Before   map[string]Sample // each probe's reading before the rollout
 

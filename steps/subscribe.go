@@ -46,7 +46,6 @@ func (e *Engine) Subscribe(ctx context.Context, hello state.Hello) <-chan state.
 	e.mu.Lock()
 	hello.Keeper, hello.Incident, hello.Head = e.o.Actor, e.in.ID, uint64(len(e.events))
 	hello.Grace, hello.Clock = e.o.Runbook.Rollback.Grace.D(), e.o.Clock
-	hello.Reaction = e.reaction()
 	for name, r := range e.series {
 		for i := range r.Len() {
 			s.samples[name] = append(s.samples[name], r.At(i))

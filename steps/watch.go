@@ -91,7 +91,7 @@ func (e *Engine) layProbes() {
 	in := e.Incident()
 	probes := ProbesFor(e.o.Runbook, in.Facts)
 	if !sameProbes(in.Probes, probes) {
-		if _, err := e.record(e.mayday(), state.ProbesLaid{Probes: probes}); err != nil {
+		if _, err := e.record(e.mayday(), state.ProbesLaid{Probes: probes, Reaction: Reaction(e.o.Runbook, probes)}); err != nil {
 			return
 		}
 	}
@@ -167,13 +167,14 @@ func JoinURL(base, path string) string {
 	return strings.TrimRight(base, "/") + "/" + strings.TrimLeft(path, "/")
 }
 
-// reaction needs mu: the slowest of the gates' probes.
-func (e *Engine) reaction() time.Duration {
+// Reaction is the worst case from a bad event to a gate's rollback (incident time):
+// that of the slowest of the gates' probes.
+func Reaction(rb *runbook.Runbook, probes []state.Probe) state.Duration {
 	var worst time.Duration
-	for _, p := range e.in.Probes {
+	for _, p := range probes {
 		if p.Role == state.RoleNew || p.Role == state.RoleAll {
-			worst = max(worst, reactionTime(p, e.o.Runbook.Gate))
+			worst = max(worst, reactionTime(p, rb.Gate))
 		}
 	}
-	return worst
+	return state.Duration(worst)
 }

@@ -175,7 +175,7 @@ func (p *Pane) title(b *board) string {
 	if src := b.source(); src != "" {
 		parts = append(parts, src)
 	}
-	if r := b.s.Hello.Reaction; r > 0 {
+	if r := b.s.Incident.Reaction.D(); r > 0 {
 		parts = append(parts, "worst-case reaction "+theme.Span(r))
 	}
 	return p.t.Head("Metrics", strings.Join(parts, ", "))

@@ -215,8 +215,8 @@ func (p *Pane) Line(s *state.Scene, now time.Time, w int) string {
 	if seen, ok := lastSeen(r); ok {
 		parts = append(parts, p.t.Past.Render("seen ")+p.t.Text.Render(state.Quantity(seen, "%")))
 	}
-	if s.Hello.Reaction > 0 {
-		parts = append(parts, p.t.Past.Render("reaction "+theme.Span(s.Hello.Reaction)))
+	if r := s.Incident.Reaction.D(); r > 0 {
+		parts = append(parts, p.t.Past.Render("reaction "+theme.Span(r)))
 	}
 	return theme.Fit(" "+strings.Join(parts, "  "), w)
 }

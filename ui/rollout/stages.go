@@ -231,8 +231,8 @@ func (p *Pane) gate(s *state.Scene, r *state.Rollout, w int) string {
 		why = "waits for the first readings"
 	}
 	left, right := st.Render(word)+p.t.Past.Render("  "+why), ""
-	if s.Hello.Reaction > 0 {
-		right = p.t.Past.Render("worst-case reaction " + theme.Span(s.Hello.Reaction))
+	if r := s.Incident.Reaction.D(); r > 0 {
+		right = p.t.Past.Render("worst-case reaction " + theme.Span(r))
 	}
 	if theme.Width(left)+3+theme.Width(right) > w {
 		return theme.Fit(left, w)

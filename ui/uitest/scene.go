@@ -40,11 +40,11 @@ const minute = time.Minute
 // for 12 of 30 seconds.
 func Canary() *Story {
 	s := &Story{Scene: state.NewScene()}
-	s.Scene.Hello = state.Hello{Incident: "INC-20261122-01", Reaction: 25 * time.Second, Grace: 3 * time.Second}
+	s.Scene.Hello = state.Hello{Incident: "INC-20261122-01", Grace: 3 * time.Second}
 	s.Scene.Journal = state.JournalState{Head: "51ab9c2", Signed: 12}
 	s.Tell(0, "alice", state.Declared{ID: "INC-20261122-01", Title: "Payment gateway down", Severity: 1, Service: "shop", Environment: "production",
 		Impact: "8 % of logins fail", Policy: state.DefaultPolicy(1), Roles: map[string]string{state.Commander: "alice", state.Driver: "bob", state.Reviewer: "carol"},
-		Steps: steps(), Probes: Probes()})
+		Steps: steps(), Probes: Probes(), Reaction: state.Duration(25 * time.Second)})
 	s.prepare()
 	s.Tell(17*minute+30*time.Second, "bob", state.ItemStarted{Item: "10.deploy", Run: "10.deploy-1", Commands: []string{"kubectl -n shop patch virtualservice app"}})
 	s.Tell(17*minute+30*time.Second, "bob", state.RolloutStarted{Rollout: "r1", Epoch: 1, Item: "10.deploy"})
