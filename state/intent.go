@@ -42,9 +42,11 @@ type (
 	Untick struct {
 		Item string `json:"item"`
 	}
-	// Sign signs an item off, or rejects. Refused for the author of the change.
+	// Sign signs an item off, or rejects. Refused for the author of the change, and
+	// where the newest commit is not the one that was looked at (empty: the newest).
 	Sign struct {
 		Item    string `json:"item"`
+		Commit  string `json:"commit,omitempty"`
 		Comment string `json:"comment,omitempty"`
 		Reject  bool   `json:"reject,omitempty"`
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"mayday/state"
 )
@@ -12,7 +13,15 @@ import (
 // returns when the intent is in the journal (or refused, as a *state.Problem);
 // what it set going is seen in the frames. Arm, Fire and Disarm never wait for
 // anything but each other.
-func (e *Engine) Do(ctx context.Context, actor state.Actor, intent state.Intent) (state.Answer, error) {
+func (e *Engine) Do(ctx context.Context, actor state.Actor, intent state.Intent) (a state.Answer, err error) {
+	if p, ok := guarded(func() { a, err = e.do(ctx, actor, intent) }).(panicked); ok {
+		e.warn(intent.Verb()+" failed: "+p.Error(), true)
+		return state.Answer{}, &state.Problem{Code: "panic", What: "mayday itself failed here", Why: p.Error(), Do: "Try it again, or do it by hand; the rest goes on, and R works."}
+	}
+	return a, err
+}
+
+func (e *Engine) do(ctx context.Context, actor state.Actor, intent state.Intent) (state.Answer, error) {
 	e.mu.Lock()
 	leaving := e.leaving
 	e.mu.Unlock()
@@ -31,7 +40,7 @@ func (e *Engine) Do(ctx context.Context, actor state.Actor, intent state.Intent)
 	case state.Run:
 		return e.runItem(ctx, actor, v.Item, v.Values)
 	case state.Cancel:
-		return state.Answer{}, e.cancelItem(v.Item)
+		return state.Answer{}, e.cancelItem(actor, v.Item)
 	case state.GoOn:
 		return e.goOn(actor, v)
 	case state.DraftUpdate:
@@ -48,7 +57,7 @@ func (e *Engine) doSimple(actor state.Actor, intent state.Intent) (state.Answer,
 	case state.Tick:
 		return e.tick(actor, v)
 	case state.Untick:
-		return e.simple(actor, kindIs(v.Item, state.Check), state.ItemUnchecked(v))
+		return e.untick(actor, v)
 	case state.Sign:
 		return e.sign(actor, v)
 	case state.PassOver:
@@ -56,20 +65,20 @@ func (e *Engine) doSimple(actor state.Actor, intent state.Intent) (state.Answer,
 	case state.Decide:
 		return e.decide(actor, v)
 	case state.SetSeverity:
-		return e.simple(actor, open, state.SeverityChanged{To: v.To, Reason: v.Reason, Policy: e.o.Runbook.Policy(v.To)})
+		return e.simple(actor, open, state.SeverityChanged{To: v.To, Reason: e.clean(v.Reason), Policy: e.o.Runbook.Policy(v.To)})
 	case state.SetRole:
-		return e.simple(actor, open, state.RoleAssigned(v))
+		return e.simple(actor, open, state.RoleAssigned{Role: e.clean(v.Role), Person: e.clean(v.Person)})
 	case state.AddNote:
 		if strings.TrimSpace(v.Text) == "" {
 			return state.Answer{}, &state.Problem{What: "an empty note is not kept"}
 		}
-		return e.simple(actor, nil, state.NoteAdded{Text: state.CleanLines(v.Text)})
+		return e.simple(actor, nil, state.NoteAdded{Text: e.o.Redact(state.CleanLines(v.Text))})
 	case state.Remark:
-		return e.simple(actor, nil, state.Warned{Text: state.Clean(v.Text)})
+		return e.simple(actor, nil, state.Warned{Text: e.clean(v.Text)})
 	case state.Ack:
 		return e.ack(actor, v.Role)
 	case state.Snooze:
-		return e.simple(actor, open, state.LevelSnoozed{Role: v.Role, Until: e.Now().Add(v.For.D())})
+		return e.snooze(actor, v)
 	case state.Escalate:
 		return e.escalate(actor, v.Role)
 	case state.NewAttempt:
@@ -135,7 +144,7 @@ func blocked(it, by *state.Item) error {
 }
 
 func (e *Engine) tick(actor state.Actor, v state.Tick) (state.Answer, error) {
-	value := state.Clean(v.Value)
+	value := e.clean(v.Value)
 	switch v.Item {
 	case "1.severity":
 		return e.tickSeverity(actor, value)
@@ -188,8 +197,11 @@ func (e *Engine) decide(actor state.Actor, v state.Decide) (state.Answer, error)
 		if err := open(in); err != nil {
 			return err
 		}
+		if err := untouched(in); err != nil && v.Choice != "hotfix" {
+			return err
+		}
 		return free("1.decision", state.Check)(in)
-	}, state.ItemChecked{Item: "1.decision", Value: v.Choice}, state.DecisionMade{Choice: v.Choice, Rationale: state.Clean(v.Rationale)})
+	}, state.ItemChecked{Item: "1.decision", Value: v.Choice}, state.DecisionMade{Choice: v.Choice, Rationale: e.clean(v.Rationale)})
 }
 
 func (e *Engine) sign(actor state.Actor, v state.Sign) (state.Answer, error) {
@@ -198,20 +210,20 @@ func (e *Engine) sign(actor state.Actor, v state.Sign) (state.Answer, error) {
 		if err := free(v.Item, state.SignOff)(in); err != nil {
 			return err
 		}
-		author := ""
-		if c := in.Item("6.commit"); c != nil {
-			author = c.By
+		if now := in.Facts["commit"]; now != commit || v.Commit != "" && v.Commit != now {
+			return &state.Problem{Code: "moved-on", What: "the change is another one by now", Why: "the newest commit is " + now,
+				Do: "Look at the diff again, then sign."}
 		}
-		if author == actor.User {
+		if e.wrote(in, actor.User) {
 			return &state.Problem{Code: "own-change", What: "the author cannot sign their own change",
-				Why: author + " committed it", Do: "Somebody else runs: mayday approve. Or override the sign-off with a reason."}
+				Why: actor.User + " committed it", Do: "Somebody else runs: mayday approve. Or override the sign-off with a reason."}
 		}
 		return nil
-	}, state.ItemSigned{Item: v.Item, Commit: commit, Comment: state.Clean(v.Comment), Reject: v.Reject})
+	}, state.ItemSigned{Item: v.Item, Commit: commit, Comment: e.clean(v.Comment), Reject: v.Reject})
 }
 
 func (e *Engine) passOver(actor state.Actor, v state.PassOver) (state.Answer, error) {
-	reason := state.Clean(v.Reason)
+	reason := e.clean(v.Reason)
 	if reason == "" {
 		return state.Answer{}, &state.Problem{What: "an override needs a reason", Do: "Say in a few words why it is right to go on."}
 	}
@@ -223,10 +235,13 @@ func (e *Engine) passOver(actor state.Actor, v state.PassOver) (state.Answer, er
 		if it == nil {
 			return &state.Problem{What: fmt.Sprintf("there is no item %q", v.Item)}
 		}
-		if it.Status == state.ItemRunning {
+		switch {
+		case it.Status == state.ItemRunning || it.Status == state.ItemAsking:
 			return &state.Problem{What: "it is running", Do: "Cancel it first."}
+		case it.Status == state.ItemDone || it.Status == state.ItemNotNeeded:
+			return &state.Problem{What: "there is nothing to override", Why: "it is " + string(it.Status)}
 		}
-		return nil
+		return open(in)
 	}, state.ItemPassedOver{Item: v.Item, Reason: reason})
 }
 
@@ -251,7 +266,10 @@ func (e *Engine) newAttempt(actor state.Actor) (state.Answer, error) {
 }
 
 func (e *Engine) resolve(actor state.Actor, v state.Resolve) (state.Answer, error) {
-	cause := state.Clean(v.RootCause)
+	cause := e.clean(v.RootCause)
+	for i, text := range v.ActionItems {
+		v.ActionItems[i] = e.clean(text)
+	}
 	if cause == "" {
 		return state.Answer{}, &state.Problem{What: "the root cause is missing", Do: "Say it in one sentence."}
 	}
@@ -265,9 +283,84 @@ func (e *Engine) resolve(actor state.Actor, v state.Resolve) (state.Answer, erro
 		if err := open(in); err != nil {
 			return err
 		}
-		if r := in.Production(); r != nil && r.Status.Active() {
-			return &state.Problem{What: "production is in the middle of a rollout", Do: "Finish it or roll back first."}
+		if err := settled(in); err != nil {
+			return err
 		}
 		return free("18.cause", state.Check)(in)
 	}, facts...)
+}
+
+// settled refuses to end an incident while production is between two states. A
+// rollback that failed and was made good by hand is settled by an override of step 14.
+func settled(in *state.Incident) error {
+	rb, r := in.Rollback, in.Production()
+	switch {
+	case rb.Status == state.RollbackArmed || rb.Status == state.RollbackRunning:
+		return &state.Problem{Code: "rolling-back", What: "a rollback is under way", Do: "Let it end, then resolve."}
+	case r == nil || !r.Status.Active() && (rb.Status != state.RollbackFailed || rb.Rollout != r.ID):
+		return nil
+	}
+	if it := in.Item(itemRollback); rb.Status == state.RollbackFailed && it != nil && it.Status == state.ItemOverridden {
+		return nil
+	}
+	p := &state.Problem{What: "production is in the middle of a rollout", Do: "Finish it or roll back first."}
+	if rb.Status == state.RollbackFailed {
+		p.What, p.Do = "the rollback failed", "Press R again; or finish it by hand and override "+itemRollback+" with what you did."
+	}
+	return p
+}
+
+// untouched refuses to call a hotfix off that is in production, or half in it.
+func untouched(in *state.Incident) error {
+	if r := in.Production(); r != nil && r.Status != state.RolloutPlanned && r.Status != state.RolloutRolledBack {
+		return &state.Problem{What: "it is too late for that decision", Why: r.Version + " has gone to production",
+			Do: "Roll back first, or go on and resolve the incident."}
+	}
+	return nil
+}
+
+// wrote reports whether an account ran the commit in this attempt, be it that
+// somebody else ran it again after. It needs mu.
+func (e *Engine) wrote(in *state.Incident, user string) bool {
+	if c := in.Item(itemCommit); c != nil && c.By == user {
+		return true
+	}
+	for i := len(e.events) - 1; i >= 0; i-- {
+		switch f := e.events[i].Fact.(type) {
+		case state.AttemptStarted:
+			return false
+		case state.ItemStarted:
+			if f.Item == itemCommit && e.events[i].Actor.User == user {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (e *Engine) untick(actor state.Actor, v state.Untick) (state.Answer, error) {
+	return e.simple(actor, func(in *state.Incident) error {
+		if err := kindIs(v.Item, state.Check)(in); err != nil {
+			return err
+		}
+		if st := in.Item(v.Item).Status; st != state.ItemDone {
+			return &state.Problem{What: "there is no tick to take back", Why: "it is " + string(st)}
+		}
+		return open(in)
+	}, state.ItemUnchecked{Item: v.Item})
+}
+
+// snooze puts the pages of a level off, for at most a day.
+func (e *Engine) snooze(actor state.Actor, v state.Snooze) (state.Answer, error) {
+	if d := v.For.D(); d <= 0 || d > 24*time.Hour {
+		return state.Answer{}, &state.Problem{What: "a snooze lasts more than nothing and at most a day"}
+	}
+	return e.simple(actor, func(in *state.Incident) error {
+		for _, l := range in.Levels {
+			if l.Role == v.Role {
+				return open(in)
+			}
+		}
+		return &state.Problem{What: fmt.Sprintf("there is no level %q", e.clean(v.Role)), Do: "mayday show lists them."}
+	}, state.LevelSnoozed{Role: v.Role, Until: e.Now().Add(v.For.D())})
 }

@@ -84,12 +84,17 @@ type Engine struct {
 	base    int           // where the spool begins in events
 	late    []entry       // not even applied: the writer hangs
 	jerr    string
-	letters int                           // messages made so far
-	running map[string]context.CancelFunc // by item
+	letters int              // messages made so far
+	running map[string]*work // by item
 	subs    map[*subscriber]struct{}
 	changed chan struct{} // closed and replaced after every event
 
-	arm     *time.Timer   // the grace of an armed rollback
+	// key orders R, its stop and its fire; held for no longer than journalPatience.
+	// Taken before mu.
+	key sync.Mutex
+	arm *time.Timer // the grace of an armed rollback; guarded by key
+
+	undone  string        // the rollout that was taken back last
 	rolling bool          // a rollback is in its lane
 	lane    chan struct{} // closed when every rollback so far has ended; nil before the first
 	leaving bool          // Close has begun: the next keeper answers
@@ -113,7 +118,7 @@ func NewEngine(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("fold the journal: %w", err)
 	}
 	e := &Engine{o: o, turn: make(chan struct{}, 1), in: in, events: append([]state.Event(nil), o.History...),
-		series: map[string]*state.Series{}, running: map[string]context.CancelFunc{},
+		series: map[string]*state.Series{}, running: map[string]*work{},
 		subs: map[*subscriber]struct{}{}, changed: make(chan struct{})}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e, nil
@@ -125,9 +130,14 @@ func NewEngine(o Options) (*Engine, error) {
 func (e *Engine) Start() error {
 	old := e.Incident().Keeper
 	took := old.PID != 0
-	if _, err := e.record(e.o.Actor, state.KeeperStarted{TookOver: took, From: old}); err != nil {
-		return fmt.Errorf("journal the keeper: %w", err)
+	started := state.KeeperStarted{TookOver: took, From: old}
+	if _, err := e.record(e.o.Actor, started); err != nil {
+		if rb := e.Incident().Rollback.Status; rb != state.RollbackRunning && rb != state.RollbackArmed {
+			return fmt.Errorf("journal the keeper: %w", err)
+		}
+		e.must(e.o.Actor, started) // a rollback half way does not wait for a disk
 	}
+	e.pickUp()
 	for _, b := range e.o.Background {
 		e.spawn(func() {
 			if err := b(e.ctx, e); err != nil && !errors.Is(err, context.Canceled) {
@@ -138,7 +148,7 @@ func (e *Engine) Start() error {
 	e.layProbes()
 	e.spawn(func() { e.keepClocks(e.ctx) })
 	e.spawn(func() { e.prover(e.ctx) })
-	e.pickUp()
+	e.spawn(func() { e.sentry(e.ctx) })
 	// Beside the caller, who has yet to let clients in: an action that looks at a
 	// remote before it starts must not keep them waiting.
 	e.spawn(e.autos)
@@ -156,7 +166,9 @@ func (e *Engine) spawn(f func()) {
 	e.mu.Unlock()
 	go func() {
 		defer e.wg.Done()
-		f()
+		if err := guarded(f); err != nil {
+			e.warn("a part of the keeper stopped: "+err.Error(), true)
+		}
 	}()
 }
 
@@ -167,8 +179,10 @@ func (e *Engine) spawn(f func()) {
 func (e *Engine) Close(why string) error {
 	e.mu.Lock()
 	e.leaving = true
-	armed := e.in.Rollback.Status == state.RollbackArmed
 	e.mu.Unlock()
+	e.key.Lock()
+	armed := e.arm != nil
+	e.key.Unlock()
 	if armed {
 		e.fire(e.o.Actor, "the process was told to end while R was armed")
 	}
@@ -212,7 +226,12 @@ func (e *Engine) inLane(f func()) {
 	e.lane, e.rolling = done, true
 	go func() {
 		defer close(done)
-		f()
+		if err := guarded(f); err != nil {
+			e.mu.Lock()
+			e.rolling = false // R can be pressed again
+			e.mu.Unlock()
+			e.must(e.mayday(), state.Warned{Text: e.clean("the rollback's lane failed: " + err.Error()), Sticky: true})
+		}
 		if before != nil {
 			<-before
 		}

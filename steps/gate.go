@@ -27,6 +27,7 @@ type gate struct {
 	before map[string]state.Sample
 	old    func(probe string) (reading, bool) // the reading a probe is compared with
 
+	from    time.Time // a reading from before says nothing of what is judged here
 	blind   time.Time // something is not known since; zero: all is
 	since   time.Time // all well since; zero: not
 	crits   map[string]int
@@ -38,6 +39,8 @@ type decision struct {
 	state    state.GateState
 	since    time.Time
 	reasons  []string
+	excused  []string // what is bad, but no worse than it was: no reason, and not to be hidden
+	causes   []string // the reasons' probes, without their values
 	readings []state.Sample
 }
 
@@ -62,8 +65,12 @@ func (g *gate) judge(now time.Time, rs []reading) decision {
 		if r.seen {
 			d.readings = append(d.readings, r.sample)
 		}
-		if action != "pass" {
+		switch {
+		case action != "pass":
 			d.reasons = append(d.reasons, reason)
+			d.causes = append(d.causes, r.probe.Name+" "+string(r.sample.Verdict))
+		case reason != "":
+			d.excused = append(d.excused, reason)
 		}
 		if rank(action) > rank(worst) {
 			worst = action
@@ -72,6 +79,12 @@ func (g *gate) judge(now time.Time, rs []reading) decision {
 	sort.Strings(d.reasons)
 	g.decide(now, worst, &d)
 	return d
+}
+
+// key tells decisions apart that a person must hear of; values may wobble.
+func (d decision) key() string {
+	sort.Strings(d.causes)
+	return string(d.state) + " " + list(d.causes)
 }
 
 func (g *gate) decide(now time.Time, worst string, d *decision) {
@@ -123,11 +136,13 @@ func (g *gate) one(now, was time.Time, r reading) (action, reason string) {
 		return g.unknown(now, was, g.policy.Stale), fmt.Sprintf("%s: stale, %s old", p.Name, now.Sub(s.At).Round(time.Second))
 	case state.Error:
 		return g.unknown(now, was, g.policy.Error), p.Name + ": " + s.Text
-	case state.Warn, state.Crit:
-		if g.excused(p, s) {
-			g.crits[p.Name] = 0
-			return "pass", ""
-		}
+	}
+	if s.At.Before(g.from) {
+		return "wait", p.Name + ": no reading since it took effect"
+	}
+	if s.Verdict != state.OK && g.excused(p, s) {
+		g.crits[p.Name] = 0
+		return "pass", said + ", but no worse than it was"
 	}
 	if s.Verdict == state.OK {
 		g.crits[p.Name] = 0
@@ -165,8 +180,13 @@ func (g *gate) unknown(now, was time.Time, action string) string {
 func (g *gate) excused(p state.Probe, s state.Sample) bool {
 	bad := func(v state.Verdict) bool { return v == state.Warn || v == state.Crit }
 	if p.Compare != "" && g.old != nil {
-		if o, ok := g.old(p.Compare); ok && o.seen && bad(p.Judge(o.sample.Value)) && o.sample.Verdict.Known() {
-			return !p.Worsened(o.sample.Value, s.Value)
+		o, ok := g.old(p.Compare)
+		if ok && o.seen && o.sample.Verdict.Known() {
+			return bad(p.Judge(o.sample.Value)) && !p.Worsened(o.sample.Value, s.Value)
+		}
+		// The old version has no traffic left: then what it was before counts.
+		if b, ok := g.before[p.Compare]; ok && bad(p.Judge(b.Value)) {
+			return !p.Worsened(b.Value, s.Value)
 		}
 	}
 	if b, ok := g.before[p.Name]; ok && bad(b.Verdict) {

@@ -13,8 +13,18 @@ import (
 // previewTime bounds a preview (real time): the operator waits for it.
 const previewTime = 15 * time.Second
 
+// Items that the Engine knows by name.
+const (
+	itemCommit   = "6.commit"
+	itemSignOff  = "6.signoff"
+	itemStaging  = "8.deploy"
+	itemPlan     = "9.plan"
+	itemDeploy   = "10.deploy"
+	itemRollback = "14.rollback"
+)
+
 // isRollout names the items that the Engine runs as rollouts, with their environment.
-func isRollout(item string) bool { return item == "8.deploy" || item == "10.deploy" }
+func isRollout(item string) bool { return item == itemStaging || item == itemDeploy }
 
 // action finds what an item runs: the Engine's own, then the wired ones.
 func (e *Engine) action(item string) (Action, error) {
@@ -99,11 +109,11 @@ func (e *Engine) runItem(ctx context.Context, actor state.Actor, id string, valu
 		return e.failedBefore(actor, id, err)
 	}
 	run := e.newRun(id)
-	seq, err := e.recordIf(actor, runnable(id), state.ItemStarted{Item: id, Run: run, Commands: p.Commands})
+	seq, err := e.recordIf(actor, runnable(id), state.ItemStarted{Item: id, Run: run, Commands: e.shown(p.Commands)})
 	if err != nil {
 		return state.Answer{}, err
 	}
-	e.launch(id, func(ctx context.Context) { e.act(ctx, actor, a, id, run, values) })
+	e.launch(id, func(ctx context.Context, w *work) { e.act(ctx, w, actor, a, id, run, values) })
 	return state.Answer{Lines: p.Commands, Seq: seq}, nil
 }
 
@@ -111,7 +121,7 @@ func (e *Engine) runItem(ctx context.Context, actor state.Actor, id string, valu
 func (e *Engine) failedBefore(actor state.Actor, id string, err error) (state.Answer, error) {
 	run := e.newRun(id)
 	if _, rerr := e.recordIf(actor, runnable(id), state.ItemStarted{Item: id, Run: run},
-		state.ItemFinished{Item: id, Run: run, Outcome: state.ItemFailed, Problem: state.AsProblem(err)}); rerr != nil {
+		state.ItemFinished{Item: id, Run: run, Outcome: state.ItemFailed, Problem: e.problem(err)}); rerr != nil {
 		return state.Answer{}, rerr
 	}
 	return state.Answer{}, err
@@ -132,12 +142,38 @@ func runnable(id string) func(*state.Incident) error {
 		if in.Rollback.Status == state.RollbackRunning && in.Item(id).Changes {
 			return &state.Problem{What: "a rollback is running", Do: "Wait until it has ended."}
 		}
+		if err := repeatable(in, id); err != nil {
+			return err
+		}
 		if len(in.Closed) >= in.Attempt && inAttempt(id) {
 			return &state.Problem{Code: "attempt-over", What: fmt.Sprintf("attempt %d was rolled back", in.Attempt),
 				Do: "Open the next attempt: t in the cockpit."}
 		}
 		return nil
 	}
+}
+
+// frozen are the items that say what is deployed: once it is, they stand.
+var frozen = map[string]bool{"3.baseline": true, "3.branch": true, itemCommit: true, "7.version": true, "7.tag": true, itemPlan: true}
+
+// repeatable says why an item cannot be run again: what is deployed must stay what
+// was planned, proven and signed.
+func repeatable(in *state.Incident, id string) error {
+	r := in.Production()
+	started := r != nil && r.Status != state.RolloutPlanned
+	switch {
+	case started && r.Status != state.RolloutRolledBack && frozen[id]:
+		return &state.Problem{Code: "in-production", What: r.Version + " has gone to production: this stands",
+			Do: "For another change roll back with R and open the next attempt, or finish this incident and declare another."}
+	case id == itemDeploy && started && r.Status == state.RolloutDone:
+		return &state.Problem{Code: "done", What: r.Version + " is deployed already", Do: "Go on with its validation, or roll back with R."}
+	case id == itemRollback && started && (r.Status == state.RolloutRolledBack || in.Rollback.Rollout == r.ID && in.Rollback.Status != ""):
+		return &state.Problem{Code: "done", What: "the rollback is asked for by R alone", Why: "it is " + string(in.Rollback.Status)}
+	}
+	if s := planned(in, itemStaging); id == itemStaging && s != nil && s.Status == state.RolloutDone && s.Version == in.Facts["tag"] {
+		return &state.Problem{Code: "done", What: s.Version + " is on staging already", Do: "Go on with its checks."}
+	}
+	return nil
 }
 
 // inAttempt reports whether an item belongs to the steps that start afresh.
@@ -156,66 +192,141 @@ func (e *Engine) newRun(id string) string {
 	return fmt.Sprintf("%s-%d", id, e.in.Seq+1)
 }
 
-// launch runs f under a context that Cancel and Close end.
-func (e *Engine) launch(id string, f func(context.Context)) {
+// work is something that runs for an item.
+type work struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	by     string // who cancelled it; "" nobody. Guarded by the Engine's mu
+}
+
+// launch runs f under a context that Cancel and Close end. What still runs for the
+// item, told to stop by a rollback or a cancel, is waited for: never two at once.
+func (e *Engine) launch(id string, f func(context.Context, *work)) {
 	ctx, cancel := context.WithCancel(e.ctx)
+	w := &work{cancel: cancel, done: make(chan struct{})}
 	e.mu.Lock()
-	e.running[id] = cancel
+	before := e.running[id]
+	e.running[id] = w
 	e.mu.Unlock()
 	e.spawn(func() {
+		defer e.autos()
 		defer func() {
 			cancel()
 			e.mu.Lock()
-			delete(e.running, id)
+			if e.running[id] == w {
+				delete(e.running, id)
+			}
 			e.mu.Unlock()
-			e.autos()
+			close(w.done)
 		}()
-		f(ctx)
+		if before != nil {
+			select {
+			case <-before.done:
+			case <-ctx.Done():
+			}
+		}
+		f(ctx, w)
 	})
 }
 
-func (e *Engine) cancelItem(id string) error {
+func (e *Engine) cancelItem(actor state.Actor, id string) error {
 	e.mu.Lock()
-	cancel := e.running[id]
-	e.mu.Unlock()
-	if cancel == nil {
+	defer e.mu.Unlock()
+	w := e.running[id]
+	if w == nil {
 		return &state.Problem{What: id + " is not running"}
 	}
-	cancel()
+	if w.by == "" {
+		w.by = actor.User
+	}
+	w.cancel()
 	return nil
 }
 
+// cancelled says who stopped a work, as the actor of its end.
+func (e *Engine) cancelled(w *work, actor state.Actor) (state.Actor, string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w.by == "" {
+		return actor, "cancelled"
+	}
+	return actor.As(w.by), "cancelled by " + w.by
+}
+
 // act runs an action and journals its outcome.
-func (e *Engine) act(ctx context.Context, actor state.Actor, a Action, id, run string, values map[string]string) {
-	out := e.output(id, run)
+func (e *Engine) act(ctx context.Context, w *work, actor state.Actor, a Action, id, run string, values map[string]string) {
 	in := e.Incident()
 	it := in.Item(id)
-	if it == nil {
+	if it == nil || it.Run != run {
 		return // a new attempt laid other items down
 	}
 	job := e.job(in, it, run, values)
+	out := e.output(id, run)
 	job.Output = out
-	got, err := a.Run(ctx, job)
+	var got Outcome
+	err := ctx.Err() // cancelled while it waited for the last run to end
+	if err == nil {
+		err = e.guard(out, func() (err error) { got, err = a.Run(ctx, job); return err })
+	}
 	if cerr := out.Close(); cerr != nil {
 		e.warn("the output of "+run+" is not complete: "+cerr.Error(), false)
 	}
-	f := state.ItemFinished{Item: id, Run: run, Outcome: state.ItemDone, Summary: state.Clean(got.Summary), Evidence: got.Evidence, Facts: got.Facts}
+	f := e.outcome(id, run, got)
 	switch {
 	case err != nil && ctx.Err() != nil && e.ctx.Err() != nil:
 		return // the keeper leaves: the next one finds the item interrupted
 	case err != nil && ctx.Err() != nil:
-		f.Outcome, f.Problem = state.ItemCancelled, &state.Problem{What: "cancelled", Do: "Run it again when you are ready: it does only what is missing."}
+		by, what := e.cancelled(w, actor)
+		actor = by
+		f.Outcome, f.Problem = state.ItemCancelled, &state.Problem{What: what, Do: "Run it again when you are ready: it does only what is missing."}
 	case err != nil:
-		f.Outcome, f.Problem = state.ItemFailed, state.AsProblem(err)
+		f.Outcome, f.Problem = state.ItemFailed, e.problem(err)
 	case got.Unneeded:
 		f.Outcome = state.ItemNotNeeded
 	}
-	if _, err := e.record(actor, f); err != nil {
-		e.must(actor, f) // it did happen: kept in the spool until the disk takes it
+	facts := append([]state.Fact{f}, e.reopened(in, f)...)
+	if _, err := e.record(actor, facts...); err != nil {
+		e.must(actor, facts...) // it did happen: kept in the spool until the disk takes it
 	}
 	if got.Facts["tag"] != "" || got.Facts["baseline"] != "" || got.Facts["production"] != "" {
 		e.layProbes()
 	}
+}
+
+// outcome makes what an action reports fit for the journal.
+func (e *Engine) outcome(id, run string, got Outcome) state.ItemFinished {
+	f := state.ItemFinished{Item: id, Run: run, Outcome: state.ItemDone, Summary: e.clean(got.Summary)}
+	for _, ev := range got.Evidence {
+		f.Evidence = append(f.Evidence, state.Evidence{Name: state.Clean(ev.Name), Value: e.clean(ev.Value), File: ev.File})
+	}
+	for k, v := range got.Facts {
+		if f.Facts == nil {
+			f.Facts = map[string]string{}
+		}
+		f.Facts[k] = e.o.Redact(state.CleanLines(v))
+	}
+	return f
+}
+
+// reopened takes a sign-off back that was for another commit than the one just made:
+// an approval binds to a commit. What was overridden stays so, in red.
+func (e *Engine) reopened(in *state.Incident, f state.ItemFinished) []state.Fact {
+	it := in.Item(itemSignOff)
+	commit := f.Facts["commit"]
+	if f.Item != itemCommit || it == nil || commit == "" || commit == in.Facts["commit"] || it.Status != state.ItemDone && it.Status != state.ItemFailed {
+		return nil
+	}
+	return []state.Fact{state.ItemUnchecked{Item: itemSignOff},
+		state.Warned{Text: "the sign-off was for another commit; " + e.clean(commit) + " must be signed off anew"}}
+}
+
+// shown makes commands fit for the journal.
+func (e *Engine) shown(commands []string) []string {
+	out := make([]string, 0, len(commands))
+	for _, c := range commands {
+		out = append(out, e.o.Redact(state.CleanLines(c)))
+	}
+	return out
 }
 
 // autos starts what runs by itself and has become possible.

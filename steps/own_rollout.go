@@ -167,10 +167,8 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 	if !ok {
 		ends = e.Now().Add(in.Policy.Monitor.D())
 	}
-	policy := e.o.Runbook.Gate
-	policy.Warn, policy.NoData, policy.Stale, policy.Error = "wait", "wait", "wait", "wait"
-	g := newGate(policy, 0, in.Before, func(n string) (reading, bool) { return e.reading(n, e.Now()) })
-	tick := time.NewTicker(max(e.o.Clock.Real(gateTick), gateFloor))
+	g := e.crits(in.Before)
+	tick := e.gateBeat()
 	defer tick.Stop()
 	looks := 0
 	for {
@@ -188,7 +186,7 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 				p, _ := in.Probe(s.Probe)
 				out.Evidence = append(out.Evidence, state.Evidence{Name: s.Probe, Value: state.Quantity(s.Value, p.Unit) + " " + string(s.Verdict)})
 			}
-			if d.state == state.GateWaiting {
+			if d.state != state.GatePassed { // not even for want of a probe: unknown is not healthy
 				return out, &state.Problem{Code: "not-well", What: "the monitoring period is over and not all is well", Why: list(d.reasons),
 					Do: "Run it again to watch longer, roll back with R, or override with a reason."}
 			}

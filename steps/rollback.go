@@ -29,64 +29,86 @@ func target(in *state.Incident) (*state.Rollout, error) {
 	return r, nil
 }
 
+// target is the function target, and knows of a rollback whose events a hanging
+// disk has kept from the fold.
+func (e *Engine) target() (*state.Incident, *state.Rollout, error) {
+	in := e.Incident()
+	r, err := target(in)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil && (e.rolling || e.undone == r.ID) {
+		err = &state.Problem{Code: "already", What: "the rollback has begun already"}
+	}
+	return in, r, err
+}
+
 // armRollback is the key R: it counts the grace down (real time), then fires by itself.
 func (e *Engine) armRollback(actor state.Actor, trigger string) error {
-	in := e.Incident()
-	if in.Rollback.Status == state.RollbackArmed {
-		return nil // a held key repeats
-	}
-	if _, err := target(in); err != nil {
-		if state.HasCode(err, "already") {
-			return nil
-		}
-		return err
-	}
-	if trigger == "" {
+	if trigger = e.clean(trigger); trigger == "" {
 		trigger = "R"
 	}
+	_, _, err := e.target()
 	grace := e.o.Runbook.Rollback.Grace.D()
-	if grace <= 0 {
+	switch {
+	case state.HasCode(err, "already"):
+		return nil
+	case err != nil:
+		return err
+	case grace <= 0:
 		e.fire(actor, trigger)
 		return nil
 	}
-	e.mu.Lock()
+	e.key.Lock()
+	defer e.key.Unlock()
 	if e.arm != nil {
-		e.mu.Unlock()
-		return nil
+		return nil // a held key repeats
 	}
-	e.arm = time.AfterFunc(grace, func() { e.fire(actor, trigger) })
-	e.mu.Unlock()
-	e.must(actor, state.RollbackPrimed{Deadline: e.o.Now().Add(grace).UTC(), Trigger: trigger})
+	deadline := e.o.Now().Add(grace)
+	e.must(actor, state.RollbackPrimed{Deadline: deadline.UTC(), Trigger: trigger})
+	e.countDown(actor, deadline, trigger)
 	return nil
 }
 
+// countDown needs key. The countdown fires unless it was stopped before.
+func (e *Engine) countDown(actor state.Actor, deadline time.Time, trigger string) {
+	var t *time.Timer
+	t = time.AfterFunc(max(deadline.Sub(e.o.Now()), 0), func() {
+		e.key.Lock()
+		mine := e.arm == t
+		e.key.Unlock()
+		if mine {
+			e.fire(actor, trigger)
+		}
+	})
+	e.arm = t
+}
+
 func (e *Engine) disarm(actor state.Actor) error {
-	e.mu.Lock()
-	stopped := e.arm != nil && e.arm.Stop()
-	if stopped {
-		e.arm = nil
-	}
-	rolling := e.rolling
-	e.mu.Unlock()
-	if !stopped {
-		if rolling {
+	e.key.Lock()
+	defer e.key.Unlock()
+	if e.arm == nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.rolling {
 			return &state.Problem{What: "too late to stop", Why: "the rollback is running",
 				Do: "Let it end; stopping between two states is worse than either."}
 		}
 		return nil
 	}
+	e.arm.Stop()
+	e.arm = nil // a countdown that ends just now finds that it is not the one any more
 	e.must(actor, state.RollbackDisarmed{})
 	return nil
 }
 
 func (e *Engine) fireByHand(actor state.Actor, trigger string) error {
-	if _, err := target(e.Incident()); err != nil {
+	if _, _, err := e.target(); err != nil {
 		if state.HasCode(err, "already") {
 			return nil
 		}
 		return err
 	}
-	if trigger == "" {
+	if trigger = e.clean(trigger); trigger == "" {
 		trigger = "R"
 	}
 	e.fire(actor, trigger)
@@ -99,22 +121,22 @@ func (e *Engine) fire(actor state.Actor, trigger string) { e.fireAfter(func() {}
 // fireAfter is fire with something to say first. No forward work can start from
 // the first word on: the lane is taken before it is said.
 func (e *Engine) fireAfter(first func(), actor state.Actor, trigger string) {
-	in := e.Incident()
-	r, err := target(in)
-	e.mu.Lock()
+	e.key.Lock()
+	defer e.key.Unlock()
+	in, r, err := e.target()
 	if e.arm != nil {
 		e.arm.Stop()
 		e.arm = nil
 	}
-	if err != nil || e.rolling {
-		e.mu.Unlock()
+	if err != nil {
 		first()
 		return
 	}
+	e.mu.Lock()
 	// The forward work is told to stop; it need not: the epoch fences it.
-	for item, cancel := range e.running {
+	for item, w := range e.running {
 		if inAttempt(item) {
-			cancel()
+			w.cancel()
 		}
 	}
 	e.inLane(func() {
@@ -128,20 +150,29 @@ func (e *Engine) fireAfter(first func(), actor state.Actor, trigger string) {
 func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, trigger string) {
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTime)
 	defer cancel()
-	e.must(actor, state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: state.Clean(trigger), Ops: r.Inverse},
-		state.ItemStarted{Item: "14.rollback", Run: fmt.Sprintf("14.rollback-%d", epoch), Commands: inverseCommands(r)})
+	run := fmt.Sprintf("%s-e%d", itemRollback, epoch)
+	e.must(actor, state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: e.clean(trigger), Ops: r.Inverse},
+		state.ItemStarted{Item: itemRollback, Run: run, Commands: e.shown(inverseCommands(r))})
 	s, err := e.strategy(r.Strategy)
 	var seen Verification
 	if err == nil {
-		seen, err = s.Rollback(ctx, r.Plan, Fence{Incident: e.id(), Epoch: epoch}, func(op state.RollbackOp) {
-			op.Text = state.Clean(op.Text)
-			e.must(e.mayday(), op)
+		out := &lazyOutput{e: e, item: itemRollback, run: run}
+		err = e.guard(out, func() (err error) {
+			seen, err = s.Rollback(ctx, r.Plan, Fence{Incident: e.id(), Epoch: epoch}, func(op state.RollbackOp) {
+				op.Text, op.Title = e.clean(op.Text), e.clean(op.Title)
+				e.must(e.mayday(), op)
+			})
+			return err
 		})
+		out.close()
 	}
 	// Free before the outcome can be seen, so that whoever sees a failure can press R
 	// again at once; until it is recorded, the fold says that it runs.
 	e.mu.Lock()
 	e.rolling = false
+	if err == nil {
+		e.undone = r.ID
+	}
 	e.mu.Unlock()
 	if err != nil {
 		e.rollbackFailed(r, seen, err)
@@ -160,41 +191,54 @@ func inverseCommands(r *state.Rollout) []string {
 
 func (e *Engine) rollbackDone(actor state.Actor, r *state.Rollout, seen Verification, trigger string) {
 	in := e.Incident()
-	ev := []state.Evidence{{Name: "target", Value: r.Target}, {Name: "verified", Value: state.Clean(seen.Text)}, {Name: "trigger", Value: state.Clean(trigger)}}
+	ev := []state.Evidence{{Name: "target", Value: r.Target}, {Name: "verified", Value: e.clean(seen.Text)}, {Name: "trigger", Value: e.clean(trigger)}}
 	if worse := e.worse(in); len(worse) > 0 {
 		ev = append(ev, state.Evidence{Name: "still worse than before", Value: list(worse)})
 	}
 	facts := []state.Fact{
-		state.RollbackFinished{Done: true, Verified: state.Clean(seen.Text)},
-		state.ItemFinished{Item: "14.rollback", Outcome: state.ItemDone, Summary: "to " + r.Target, Evidence: ev},
+		state.RollbackFinished{Done: true, Verified: e.clean(seen.Text)},
+		state.ItemFinished{Item: itemRollback, Outcome: state.ItemDone, Summary: "to " + r.Target, Evidence: ev},
 	}
-	// What ran when the rollback came was cancelled by it.
-	for i := range in.Steps {
-		for _, it := range in.Steps[i].Items {
-			if inAttempt(it.ID) && it.ID != "14.rollback" && (it.Status == state.ItemRunning || it.Status == state.ItemAsking) {
-				facts = append(facts, state.ItemFinished{Item: it.ID, Run: it.Run, Outcome: state.ItemCancelled, Summary: "rolled back"})
-			}
-		}
-	}
+	facts = append(facts, stopped(in)...)
 	facts = append(facts, state.AttemptClosed{N: in.Attempt, Outcome: "rolled back to " + r.Target},
 		state.StatusChanged{To: state.Identified, Why: "rolled back to " + r.Target})
 	e.must(actor, facts...)
 	e.must(e.mayday(), e.say("rollback", map[string]string{"target": r.Target, "reason": trigger, "verified": seen.Text}, "team", "stakeholders")...)
 }
 
+// stopped ends what ran when the rollback came: it was cancelled by it.
+func stopped(in *state.Incident) []state.Fact {
+	var facts []state.Fact
+	for i := range in.Rollouts {
+		r := &in.Rollouts[i]
+		if r.Attempt == in.Attempt && (r.Status == state.RolloutRunning || r.Status == state.RolloutAsking || r.Status == state.RolloutInterrupted) {
+			facts = append(facts, state.RolloutFinished{Rollout: r.ID, Outcome: state.RolloutStopped, Text: "by the rollback"})
+		}
+	}
+	for i := range in.Steps {
+		for _, it := range in.Steps[i].Items {
+			if inAttempt(it.ID) && it.ID != itemRollback && (it.Status == state.ItemRunning || it.Status == state.ItemAsking || it.Status == state.ItemInterrupted) {
+				facts = append(facts, state.ItemFinished{Item: it.ID, Run: it.Run, Outcome: state.ItemCancelled, Summary: "stopped by the rollback"})
+			}
+		}
+	}
+	return facts
+}
+
 // rollbackFailed hands the operator the commands and calls for help at once.
 func (e *Engine) rollbackFailed(r *state.Rollout, seen Verification, err error) {
-	problem := state.AsProblem(err)
+	problem := e.problem(err)
 	if errors.Is(err, context.DeadlineExceeded) {
 		problem = &state.Problem{What: fmt.Sprintf("the rollback did not end within %s", rollbackTime), Why: state.Clean(err.Error())}
 	}
-	manual := seen.Manual
+	manual := e.shown(seen.Manual)
 	if len(manual) == 0 {
-		manual = inverseCommands(r)
+		manual = e.shown(inverseCommands(r))
 	}
-	e.must(e.mayday(), state.RollbackFinished{Done: false, Verified: state.Clean(seen.Text), Manual: manual, Problem: problem},
-		state.ItemFinished{Item: "14.rollback", Outcome: state.ItemFailed, Problem: problem, Summary: "by hand: " + strings.Join(manual, "; ")})
 	in := e.Incident()
+	e.must(e.mayday(), append([]state.Fact{state.RollbackFinished{Done: false, Verified: e.clean(seen.Text), Manual: manual, Problem: problem},
+		state.ItemFinished{Item: itemRollback, Outcome: state.ItemFailed, Problem: problem, Summary: "by hand: " + strings.Join(manual, "; ")}},
+		stopped(in)...)...)
 	next, ok := in.NextEscalation()
 	if !ok {
 		next = state.Level{Role: state.Commander}
@@ -213,38 +257,6 @@ func (e *Engine) worse(in *state.Incident) []string {
 		}
 	}
 	return out
-}
-
-// pickUp goes on with what the last keeper left: a rollback is finished at once,
-// an armed one gets the rest of its grace, an interrupted rollout is looked at.
-func (e *Engine) pickUp() {
-	in := e.Incident()
-	switch in.Rollback.Status {
-	case state.RollbackRunning:
-		if r := in.Rollout(in.Rollback.Rollout); r != nil {
-			e.mu.Lock()
-			e.inLane(func() {
-				e.rollback(e.mayday(), r, in.Epoch+1, "the last keeper died in the rollback: "+in.Rollback.Trigger)
-			})
-			e.mu.Unlock()
-		}
-	case state.RollbackArmed:
-		left := max(in.Rollback.Deadline.Sub(e.o.Now()), 0)
-		e.mu.Lock()
-		e.arm = time.AfterFunc(left, func() { e.fire(e.mayday(), in.Rollback.Trigger) })
-		e.mu.Unlock()
-	}
-	for i := range in.Rollouts {
-		if r := in.Rollouts[i]; r.Status == state.RolloutInterrupted {
-			e.spawn(func() { e.lookAt(r) })
-		}
-	}
-	if it := in.Item(state.ItemMonitor); it != nil && it.Status == state.ItemRunning {
-		if a := e.own(state.ItemMonitor); a != nil {
-			run, by := it.Run, e.mayday()
-			e.launch(state.ItemMonitor, func(ctx context.Context) { e.act(ctx, by, a, state.ItemMonitor, run, nil) })
-		}
-	}
 }
 
 // lookAt tells the operator what is true in the cluster about a rollout that was

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -15,11 +14,8 @@ import (
 // stageTime bounds one stage's writes and the wait for its effect (real time).
 const stageTime = 15 * time.Minute
 
-// gateTick is how often a gate looks (incident time), never faster than gateFloor (real).
-const (
-	gateTick  = time.Second
-	gateFloor = 50 * time.Millisecond
-)
+// codeUnhealthy is the code of a Problem that blames the new version itself.
+const codeUnhealthy = "unhealthy"
 
 // environment finds what an item deploys to.
 func (e *Engine) environment(item string) (runbook.Environment, error) {
@@ -88,31 +84,14 @@ func planned(in *state.Incident, item string) *state.Rollout {
 // startRollout begins a deployment: the plan is in the journal before its first write.
 func (e *Engine) startRollout(ctx context.Context, actor state.Actor, in *state.Incident, it *state.Item) (state.Answer, error) {
 	r := planned(in, it.ID)
-	if r != nil && r.Status.Active() {
+	// A rollout goes on where it stood; to staging another version starts afresh.
+	if r != nil && r.Status.Active() && (r.Production || r.Version == in.Facts["tag"]) {
 		return e.resume(actor, r, state.RolloutResumed{Rollout: r.ID})
 	}
-	var p state.Plan
-	if r != nil && r.Status == state.RolloutPlanned {
-		p = r.Plan
-	} else {
-		var err error
-		name := ""
-		if it.ID == "10.deploy" {
-			name = in.Facts["9.strategy"]
-		}
-		if p, _, err = e.plan(ctx, in, it.ID, name); err != nil {
-			return e.failedBefore(actor, it.ID, err)
-		}
-	}
-	s, err := e.strategy(p.Strategy)
-	if err != nil {
+	if err := shippable(in, it.ID); err != nil {
 		return state.Answer{}, err
 	}
-	proof, err := s.Prove(ctx, p, false)
-	if err == nil && proof.Ready == state.NotReady {
-		err = &state.Problem{Code: "not-proven", What: "the rollout was not started: its rollback is not proven",
-			Why: proof.Why, Do: "Mend that, make the plan again (9.plan) and try again."}
-	}
+	p, proof, err := e.proven(ctx, in, it.ID, r)
 	if err != nil {
 		return e.failedBefore(actor, it.ID, err)
 	}
@@ -124,10 +103,13 @@ func (e *Engine) startRollout(ctx context.Context, actor state.Actor, in *state.
 			facts = append(facts, state.StatusChanged{To: state.Fixing})
 		}
 	}
-	facts = append(facts, state.ItemStarted{Item: it.ID, Run: run, Commands: planCommands(p)},
+	facts = append(facts, state.ItemStarted{Item: it.ID, Run: run, Commands: e.shown(planCommands(p))},
 		state.RolloutStarted{Rollout: p.ID, Epoch: in.Epoch, Item: it.ID})
 	seq, err := e.recordIf(actor, func(in *state.Incident) error {
 		if err := e.notRolling(in); err != nil {
+			return err
+		}
+		if err := shippable(in, it.ID); err != nil {
 			return err
 		}
 		return runnable(it.ID)(in)
@@ -135,8 +117,64 @@ func (e *Engine) startRollout(ctx context.Context, actor state.Actor, in *state.
 	if err != nil {
 		return state.Answer{}, err
 	}
-	e.launch(it.ID, func(ctx context.Context) { e.drive(ctx, actor, p.ID, it.ID, run) })
+	e.launch(it.ID, func(ctx context.Context, w *work) { e.drive(ctx, w, actor, p.ID, it.ID, run) })
 	return state.Answer{Lines: planCommands(p), Seq: seq}, nil
+}
+
+// proven gives the plan of a rollout that has not begun, made now where step 9 made
+// none, with the proof that it can be taken back.
+func (e *Engine) proven(ctx context.Context, in *state.Incident, item string, r *state.Rollout) (state.Plan, state.Proof, error) {
+	ctx, cancel := context.WithTimeout(ctx, proveTime)
+	defer cancel()
+	var p state.Plan
+	if r != nil && r.Status == state.RolloutPlanned {
+		p = r.Plan
+	} else {
+		name := ""
+		if item == itemDeploy {
+			name = in.Facts["9.strategy"]
+		}
+		var err error
+		if p, _, err = e.plan(ctx, in, item, name); err != nil {
+			return p, state.Proof{}, err
+		}
+	}
+	s, err := e.strategy(p.Strategy)
+	if err != nil {
+		return p, state.Proof{}, err
+	}
+	proof, err := s.Prove(ctx, p, false)
+	if err == nil && proof.Ready == state.NotReady {
+		err = &state.Problem{Code: "not-proven", What: "the rollout was not started: its rollback is not proven",
+			Why: proof.Why, Do: "Mend that, make the plan again (9.plan) and try again."}
+	}
+	return p, proof, err
+}
+
+// shippable refuses to start what was not signed off, or a plan for something else
+// than what was decided since.
+func shippable(in *state.Incident, item string) error {
+	if item != itemDeploy {
+		return nil
+	}
+	f := in.Facts
+	if it := in.Item(itemSignOff); it != nil && !it.Status.Settled() {
+		return &state.Problem{Code: "not-approved", What: "the newest commit is not signed off", Why: "the sign-off is " + string(it.Status),
+			Do: "Have it approved (mayday approve), or override 6.signoff with a reason."}
+	}
+	if at := f["tag.commit"]; at != "" && at != f["commit"] {
+		return &state.Problem{Code: "old-tag", What: f["tag"] + " does not hold the newest commit", Why: "it is at " + at + ", the newest is " + f["commit"],
+			Do: "Run 7.version, 7.tag and 7.push again, deploy that to staging and make the plan again."}
+	}
+	r := planned(in, item)
+	if r == nil || r.Status != state.RolloutPlanned {
+		return nil
+	}
+	if r.Version != f["tag"] || f["9.strategy"] != "" && r.Strategy != f["9.strategy"] {
+		return &state.Problem{Code: "old-plan", What: "the plan is for " + r.Version + " by " + r.Strategy,
+			Why: "chosen since are " + f["tag"] + " and " + f["9.strategy"], Do: "Make the plan again: 9.plan, then 9.prove."}
+	}
+	return nil
 }
 
 func planCommands(p state.Plan) []string {
@@ -227,131 +265,6 @@ func (e *Engine) before() map[string]state.Sample {
 	return out
 }
 
-// drive takes a rollout through its remaining stages.
-func (e *Engine) drive(ctx context.Context, actor state.Actor, id, item, run string) {
-	out := e.output(item, run)
-	defer func() { _ = out.Close() }() // its error is on the journal's state already
-	r := e.Incident().Rollout(id)
-	s, err := e.strategy(r.Strategy)
-	for err == nil {
-		r = e.Incident().Rollout(id)
-		i := r.Stage()
-		if i >= len(r.Stages) {
-			e.finishRollout(actor, r, item, run)
-			return
-		}
-		err = e.stage(ctx, actor, s, r, i, out)
-	}
-	e.failRollout(ctx, actor, r, s, item, run, err)
-}
-
-// stage runs one stage: journal, writes, effect, journal, gate, journal.
-func (e *Engine) stage(ctx context.Context, actor state.Actor, s Strategy, r *state.Rollout, i int, out io.Writer) error {
-	if r.Stages[i].Effected.IsZero() || r.Stages[i].Status == state.ItemInterrupted {
-		if _, err := e.record(actor, state.StageStarted{Rollout: r.ID, Stage: i}); err != nil {
-			return err
-		}
-	}
-	sctx, cancel := context.WithTimeout(ctx, stageTime)
-	defer cancel()
-	eff, err := s.Stage(sctx, r.Plan, i, Fence{Incident: e.id(), Epoch: r.Epoch}, out)
-	if err != nil {
-		return err
-	}
-	if _, err := e.record(e.mayday(), state.StageEffected{Rollout: r.ID, Stage: i, Effect: state.Clean(eff.Text), Seen: eff.Seen}); err != nil {
-		return err
-	}
-	text := ""
-	if r.Stages[i].Hold > 0 {
-		if text, err = e.holdGate(ctx, r, i); err != nil {
-			return err
-		}
-	}
-	_, err = e.record(e.mayday(), state.StagePassed{Rollout: r.ID, Stage: i, Text: text})
-	return err
-}
-
-func (e *Engine) id() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.in.ID
-}
-
-// errGate ends a stage whose gate asks for the rollback; the text says why.
-type errGate struct{ reasons []string }
-
-func (g errGate) Error() string { return "gate: " + list(g.reasons) }
-
-// holdGate watches until the gate passes, a person accepts, or it fails.
-func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string, error) {
-	if !r.Production {
-		return "", nil // staging has no probes of its own: its checks are items of step 8
-	}
-	roles := []state.Role{state.RoleNew}
-	if r.Strategy != "canary" {
-		roles = append(roles, state.RoleAll)
-	}
-	hold := r.Stages[i].Hold.D()
-	in := e.Incident()
-	now := e.Now()
-	old := func(name string) (reading, bool) { return e.reading(name, e.Now()) }
-	g := newGate(e.o.Runbook.Gate, hold, in.Before, old)
-	tick := time.NewTicker(max(e.o.Clock.Real(gateTick), gateFloor))
-	defer tick.Stop()
-	var said state.GateState
-	for {
-		now = e.Now()
-		d := g.judge(now, e.readings(now, roles...))
-		if d.state != said {
-			said = d.state
-			if _, err := e.record(e.mayday(), state.GateDecided{Rollout: r.ID, Stage: i, State: d.state, Since: d.since,
-				Hold: state.Duration(hold), Reasons: d.reasons, Readings: d.readings}); err != nil {
-				return "", err
-			}
-		}
-		switch d.state {
-		case state.GatePassed:
-			return fmt.Sprintf("held %s, %d readings", state.Duration(hold), len(d.readings)), nil
-		case state.GateFailed:
-			return "", errGate{d.reasons}
-		case state.GateAsking:
-			why, err := e.waitForPerson(ctx, r.ID)
-			if err != nil || why != "" {
-				return why, err
-			}
-			g, said = newGate(e.o.Runbook.Gate, hold, in.Before, old), ""
-		}
-		select {
-		case <-ctx.Done():
-			return "", ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-// waitForPerson blocks while the gate asks. It returns why the gate may pass, or
-// "" to look again.
-func (e *Engine) waitForPerson(ctx context.Context, rollout string) (string, error) {
-	from := len(e.Events())
-	for {
-		changed := e.Changed()
-		events := e.Events()
-		for ; from < len(events); from++ {
-			if f, ok := events[from].Fact.(state.RolloutResumed); ok && f.Rollout == rollout {
-				if f.Accept {
-					return "accepted by " + events[from].Actor.User + ": " + f.Reason, nil
-				}
-				return "", nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return "", ctx.Err()
-		case <-changed:
-		}
-	}
-}
-
 func (e *Engine) finishRollout(actor state.Actor, r *state.Rollout, item, run string) {
 	last := r.Stages[len(r.Stages)-1]
 	facts := []state.Fact{
@@ -363,29 +276,35 @@ func (e *Engine) finishRollout(actor state.Actor, r *state.Rollout, item, run st
 	if r.Production {
 		facts = append(facts, state.StatusChanged{To: state.Monitoring, Why: r.Version + " is in production"})
 	}
-	e.must(actor, facts...)
+	_, err := e.recordIf(actor, e.current(r), facts...)
+	if state.HasCode(err, "journal") {
+		e.must(actor, facts...) // it did happen: kept in the spool until the disk takes it
+	}
 }
 
 // failRollout says how a rollout ended before its end, and pulls the rollback where
 // the new version itself is to blame.
-func (e *Engine) failRollout(ctx context.Context, actor state.Actor, r *state.Rollout, s Strategy, item, run string, err error) {
+func (e *Engine) failRollout(ctx context.Context, w *work, actor state.Actor, r *state.Rollout, item, run string, err error) {
 	if e.ctx.Err() != nil {
 		return // the keeper leaves; the next one finds the rollout interrupted
 	}
-	in := e.Incident()
-	if in.Epoch != r.Epoch {
+	e.mu.Lock()
+	over := e.current(r)(e.in)
+	e.mu.Unlock()
+	if over != nil {
 		return // a rollback fenced it, and tells its own story
 	}
 	var gate errGate
-	pull := errors.As(err, &gate) || state.HasCode(err, "unhealthy")
-	problem := state.AsProblem(err)
+	pull := errors.As(err, &gate) || state.HasCode(err, codeUnhealthy)
+	problem := e.problem(err)
 	outcome, status := state.RolloutFailed, state.ItemFailed
 	switch {
 	case ctx.Err() != nil:
 		outcome, status = state.RolloutStopped, state.ItemCancelled
-		problem = &state.Problem{What: "stopped where it was", Do: "g goes on, R takes it back."}
+		by, what := e.cancelled(w, actor)
+		actor, problem = by, &state.Problem{What: "stopped where it was", Why: what, Do: "g goes on, R takes it back."}
 	case errors.Is(err, ErrFenced):
-		problem = &state.Problem{Code: "fenced", What: "another rollout owns the objects now", Why: state.Clean(err.Error()),
+		problem = &state.Problem{Code: "fenced", What: "another rollout owns the objects now", Why: e.clean(err.Error()),
 			Do: "Find out who deploys. R still takes this incident's changes back."}
 	case pull && r.Production:
 		problem.Do = "Production is being rolled back to " + r.Target + "."
@@ -412,13 +331,13 @@ func (e *Engine) notRolling(in *state.Incident) error {
 // goOn resumes the rollout that waits for a person.
 func (e *Engine) goOn(actor state.Actor, v state.GoOn) (state.Answer, error) {
 	in := e.Incident()
-	if v.Accept && state.Clean(v.Reason) == "" {
+	if v.Reason = e.clean(v.Reason); v.Accept && v.Reason == "" {
 		return state.Answer{}, &state.Problem{What: "passing a gate on your word needs a reason"}
 	}
 	for i := len(in.Rollouts) - 1; i >= 0; i-- {
 		r := &in.Rollouts[i]
 		if r.Attempt == in.Attempt && r.Status.Active() && r.Status != state.RolloutRunning {
-			return e.resume(actor, r, state.RolloutResumed{Rollout: r.ID, Accept: v.Accept, Reason: state.Clean(v.Reason)})
+			return e.resume(actor, r, state.RolloutResumed{Rollout: r.ID, Accept: v.Accept, Reason: v.Reason})
 		}
 	}
 	return state.Answer{}, &state.Problem{What: "no rollout waits for you"}
@@ -430,11 +349,17 @@ func (e *Engine) resume(actor state.Actor, r *state.Rollout, f state.RolloutResu
 	run := e.newRun(r.Item)
 	facts := []state.Fact{f}
 	if !asking {
-		facts = []state.Fact{state.ItemStarted{Item: r.Item, Run: run, Commands: planCommands(r.Plan)}, f}
+		if f.Accept {
+			return state.Answer{}, &state.Problem{What: "no gate asks", Why: "the rollout is " + string(r.Status), Do: "Go on without it: the stage runs again, and its gate."}
+		}
+		facts = []state.Fact{state.ItemStarted{Item: r.Item, Run: run, Commands: e.shown(planCommands(r.Plan))}, f}
 	}
 	seq, err := e.recordIf(actor, func(in *state.Incident) error {
 		if err := e.notRolling(in); err != nil {
 			return err
+		}
+		if in.Epoch != r.Epoch {
+			return &state.Problem{Code: "fenced", What: "it cannot go on: a rollback has begun and failed", Do: "Press R again, or finish the rollback by hand."}
 		}
 		if now := in.Rollout(r.ID); now == nil || now.Status != r.Status {
 			return &state.Problem{What: "the rollout moved on meanwhile"}
@@ -445,7 +370,7 @@ func (e *Engine) resume(actor state.Actor, r *state.Rollout, f state.RolloutResu
 		return state.Answer{}, err
 	}
 	if !asking {
-		e.launch(r.Item, func(ctx context.Context) { e.drive(ctx, actor, r.ID, r.Item, run) })
+		e.launch(r.Item, func(ctx context.Context, w *work) { e.drive(ctx, w, actor, r.ID, r.Item, run) })
 	}
 	return state.Answer{Seq: seq}, nil
 }

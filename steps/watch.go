@@ -81,6 +81,9 @@ func (e *Engine) reading(name string, now time.Time) (reading, bool) {
 	return e.readingLocked(p, now), true
 }
 
+// readingNow is reading at this moment, for gates that compare.
+func (e *Engine) readingNow(name string) (reading, bool) { return e.reading(name, e.Now()) }
+
 func (e *Engine) readingLocked(p state.Probe, now time.Time) reading {
 	s, ok := e.series[p.Name].Last()
 	return reading{probe: p, sample: p.Aged(s, now), seen: ok}

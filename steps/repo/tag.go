@@ -56,7 +56,7 @@ func (r *Repo) tag(ctx context.Context, job steps.Job) (steps.Outcome, error) {
 	}
 	o.Summary = name + " at " + short(commit)
 	o.Evidence = append([]state.Evidence{{Name: "tag", Value: name}, {Name: "tag object", Value: t.object}, {Name: "commit", Value: t.commit}}, r.writtenBy()...)
-	o.Facts = map[string]string{"tag": name}
+	o.Facts = map[string]string{"tag": name, "tag.commit": t.commit}
 	return o, nil
 }
 

@@ -1,0 +1,77 @@
+package steps
+
+import (
+	"context"
+
+	"mayday/state"
+)
+
+// pickUp goes on with what the last keeper left: a rollback is finished at once,
+// one that a gate asked for is begun, an armed one gets the rest of its grace, an
+// interrupted rollout is looked at.
+func (e *Engine) pickUp() {
+	in := e.Incident()
+	r := in.Production()
+	switch {
+	case in.Rollback.Status == state.RollbackRunning:
+		e.finishRollback(in)
+	case owed(in, r):
+		e.fire(e.mayday(), "the last keeper died before the rollback it decided on: "+owes(r))
+	case in.Rollback.Status == state.RollbackArmed:
+		e.key.Lock()
+		e.countDown(e.mayday(), in.Rollback.Deadline, in.Rollback.Trigger)
+		e.key.Unlock()
+	case r != nil && r.Status == state.RolloutRolledBack:
+		e.closeAttempt(in, r)
+	}
+	for i := range in.Rollouts {
+		if r := in.Rollouts[i]; r.Status == state.RolloutInterrupted && r.Attempt == in.Attempt {
+			e.spawn(func() { e.lookAt(r) })
+		}
+	}
+	if it := in.Item(state.ItemMonitor); it != nil && it.Status == state.ItemRunning && in.Rollback.Status != state.RollbackRunning {
+		run, by, a := it.Run, e.mayday(), e.own(state.ItemMonitor)
+		e.launch(state.ItemMonitor, func(ctx context.Context, w *work) { e.act(ctx, w, by, a, state.ItemMonitor, run, nil) })
+	}
+}
+
+// finishRollback runs a rollback again that was running when its keeper died.
+func (e *Engine) finishRollback(in *state.Incident) {
+	r := in.Rollout(in.Rollback.Rollout)
+	if r == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.inLane(func() {
+		e.rollback(e.mayday(), r, in.Epoch+1, "the last keeper died in the rollback: "+in.Rollback.Trigger)
+	})
+}
+
+// owed reports whether the last keeper decided to roll back and died before it could
+// say that it begins.
+func owed(in *state.Incident, r *state.Rollout) bool {
+	if r == nil || r.Epoch != in.Epoch || r.Status != state.RolloutInterrupted && r.Status != state.RolloutFailed {
+		return false
+	}
+	return owes(r) != ""
+}
+
+func owes(r *state.Rollout) string {
+	switch {
+	case r.Gate.State == state.GateFailed:
+		return "gate: " + list(r.Gate.Reasons)
+	case r.Status == state.RolloutFailed && r.Problem != nil && r.Problem.Code == codeUnhealthy:
+		return r.Problem.What
+	}
+	return ""
+}
+
+// closeAttempt says what the last keeper had no time for: that the attempt is over.
+func (e *Engine) closeAttempt(in *state.Incident, r *state.Rollout) {
+	if len(in.Closed) >= in.Attempt {
+		return
+	}
+	e.must(e.mayday(), append(stopped(in), state.AttemptClosed{N: in.Attempt, Outcome: "rolled back to " + r.Target},
+		state.StatusChanged{To: state.Identified, Why: "rolled back to " + r.Target})...)
+}

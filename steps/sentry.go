@@ -1,0 +1,68 @@
+package steps
+
+import (
+	"context"
+
+	"mayday/state"
+)
+
+// crits is a gate's policy for watching without holding anything up: only crit acts.
+func (e *Engine) crits(before map[string]state.Sample) *gate {
+	policy := e.o.Runbook.Gate
+	policy.Warn, policy.NoData, policy.Stale, policy.Error = "wait", "wait", "wait", "wait"
+	return newGate(policy, 0, before, e.readingNow)
+}
+
+// sentry watches production while it runs the new version, or a part of it, and
+// neither a gate nor the monitoring period does: while a gate asks, after a stop or
+// an interruption, between the deployment and the monitoring. A crit reading that
+// repeats pulls the rollback there too; nothing else does.
+func (e *Engine) sentry(ctx context.Context) {
+	tick := e.gateBeat()
+	defer tick.Stop()
+	var g *gate
+	var at string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		e.mu.Lock()
+		r := unwatched(e.in)
+		before := e.in.Before
+		e.mu.Unlock()
+		if r == nil {
+			g, at = nil, ""
+			continue
+		}
+		if post := r.ID + string(r.Status); g == nil || at != post {
+			g, at = e.crits(before), post
+			g.from = e.Now()
+		}
+		now := e.Now()
+		if d := g.judge(now, e.gated(r, before, now)); d.state == state.GateFailed {
+			e.fire(e.mayday(), "watch: "+list(d.reasons))
+		}
+	}
+}
+
+// unwatched gives a copy of the production rollout that nothing else watches, nil
+// where there is none. It needs mu.
+func unwatched(in *state.Incident) *state.Rollout {
+	r := in.Production()
+	switch {
+	case r == nil || !in.Open() || in.Epoch != r.Epoch || in.Rollback.Status == state.RollbackRunning:
+		return nil
+	case r.Problem != nil && r.Problem.Code == "fenced":
+		return nil // somebody else deploys there: a person decides
+	case r.Status == state.RolloutDone:
+		if it := in.Item(state.ItemMonitor); it == nil || it.Status == state.ItemRunning || it.Status.Settled() {
+			return nil
+		}
+	case r.Status == state.RolloutRunning || !r.Status.Active():
+		return nil
+	}
+	out := *r
+	return &out
+}

@@ -1,0 +1,195 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"mayday/state"
+)
+
+// gateTick is how often a gate looks (incident time), never faster than gateFloor (real).
+const (
+	gateTick  = time.Second
+	gateFloor = 50 * time.Millisecond
+)
+
+// gateBeat gives the beat of everything that judges readings.
+func (e *Engine) gateBeat() *time.Ticker {
+	return time.NewTicker(max(e.o.Clock.Real(gateTick), gateFloor))
+}
+
+// errOver ends forward work whose rollout a rollback has taken over.
+var errOver = errors.New("a rollback has taken over")
+
+// current allows what forward work has to say only while the rollout is its own: its
+// check and the writing are one. It runs under mu.
+func (e *Engine) current(r *state.Rollout) func(*state.Incident) error {
+	return func(in *state.Incident) error {
+		now := in.Rollout(r.ID)
+		if e.rolling || now == nil || in.Epoch != r.Epoch || in.Attempt != r.Attempt || !now.Status.Active() {
+			return errOver
+		}
+		return nil
+	}
+}
+
+// drive takes a rollout through its remaining stages.
+func (e *Engine) drive(ctx context.Context, w *work, actor state.Actor, id, item, run string) {
+	out := e.output(item, run)
+	r := e.Incident().Rollout(id)
+	s, err := e.strategy(r.Strategy)
+	for err == nil {
+		r = e.Incident().Rollout(id)
+		i := r.Stage()
+		if i >= len(r.Stages) {
+			break
+		}
+		if err = ctx.Err(); err == nil {
+			err = e.guard(out, func() error { return e.stage(ctx, actor, s, r, i, out) })
+		}
+	}
+	if cerr := out.Close(); cerr != nil {
+		e.warn("the output of "+run+" is not complete: "+cerr.Error(), false)
+	}
+	if err == nil {
+		e.finishRollout(actor, r, item, run)
+		return
+	}
+	e.failRollout(ctx, w, actor, r, item, run, err)
+}
+
+// stage runs one stage: journal, writes, effect, journal, gate, journal.
+func (e *Engine) stage(ctx context.Context, actor state.Actor, s Strategy, r *state.Rollout, i int, out io.Writer) error {
+	if r.Stages[i].Effected.IsZero() || r.Stages[i].Status == state.ItemInterrupted {
+		if _, err := e.recordIf(actor, e.current(r), state.StageStarted{Rollout: r.ID, Stage: i}); err != nil {
+			return err
+		}
+	}
+	sctx, cancel := context.WithTimeout(ctx, stageTime)
+	defer cancel()
+	eff, err := s.Stage(sctx, r.Plan, i, Fence{Incident: e.id(), Epoch: r.Epoch}, out)
+	if err != nil {
+		return err
+	}
+	if _, err := e.recordIf(e.mayday(), e.current(r), state.StageEffected{Rollout: r.ID, Stage: i, Effect: e.clean(eff.Text), Seen: eff.Seen}); err != nil {
+		return err
+	}
+	text := ""
+	if r.Stages[i].Hold > 0 && r.Production { // staging has no probes of its own: its checks are items of step 8
+		if text, err = e.holdGate(ctx, r, i); err != nil {
+			return err
+		}
+	}
+	_, err = e.recordIf(e.mayday(), e.current(r), state.StagePassed{Rollout: r.ID, Stage: i, Text: text})
+	return err
+}
+
+func (e *Engine) id() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.in.ID
+}
+
+// errGate ends a stage whose gate asks for the rollback; the text says why.
+type errGate struct{ reasons []string }
+
+func (g errGate) Error() string { return "gate: " + list(g.reasons) }
+
+// holdGate watches until the gate passes, a person accepts, or it fails.
+func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string, error) {
+	hold, before := r.Stages[i].Hold.D(), e.Incident().Before
+	fresh := func() *gate {
+		g := newGate(e.o.Runbook.Gate, hold, before, e.readingNow)
+		g.from = e.Now()
+		return g
+	}
+	g, said := fresh(), ""
+	tick := e.gateBeat()
+	defer tick.Stop()
+	for {
+		now := e.Now()
+		d := g.judge(now, e.gated(r, before, now))
+		if now := d.key(); now != said {
+			said = now
+			if err := e.decided(r, i, hold, d); err != nil {
+				return "", err
+			}
+		}
+		switch d.state {
+		case state.GatePassed:
+			return list(append([]string{fmt.Sprintf("held %s, %d readings", state.Duration(hold), len(d.readings))}, d.excused...)), nil
+		case state.GateFailed:
+			return "", errGate{d.reasons}
+		case state.GateAsking:
+			why, err := e.waitForPerson(ctx, r.ID)
+			if err != nil || why != "" {
+				return why, err
+			}
+			g, said = fresh(), ""
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// decided journals what a gate says. That it failed must reach the rollback, not the
+// disk: it is said as the rollback's own words are.
+func (e *Engine) decided(r *state.Rollout, i int, hold time.Duration, d decision) error {
+	f := state.GateDecided{Rollout: r.ID, Stage: i, State: d.state, Since: d.since,
+		Hold: state.Duration(hold), Reasons: append(d.reasons, d.excused...), Readings: d.readings}
+	_, err := e.recordIf(e.mayday(), e.current(r), f)
+	if d.state == state.GateFailed && state.HasCode(err, "journal") {
+		e.must(e.mayday(), f)
+		return nil
+	}
+	return err
+}
+
+// gated gives the readings that a rollout's gates judge. A canary is judged by the
+// new version's own; of the whole service only by what was well before, since what
+// was ill says nothing of a part of the traffic.
+func (e *Engine) gated(r *state.Rollout, before map[string]state.Sample, now time.Time) []reading {
+	rs := e.readings(now, state.RoleNew)
+	all := e.readings(now, state.RoleAll)
+	if r.Strategy != "canary" {
+		return append(rs, all...)
+	}
+	if len(rs) == 0 {
+		return nil // nothing sees the canary: the gate must not pass on the rest
+	}
+	for _, a := range all {
+		if before[a.probe.Name].Verdict == state.OK && a.seen && a.sample.Verdict.Known() {
+			rs = append(rs, a)
+		}
+	}
+	return rs
+}
+
+// waitForPerson blocks while the gate asks. It returns why the gate may pass, or
+// "" to look again. The sentry watches meanwhile.
+func (e *Engine) waitForPerson(ctx context.Context, rollout string) (string, error) {
+	from := len(e.Events())
+	for {
+		changed := e.Changed()
+		events := e.Events()
+		for ; from < len(events); from++ {
+			if f, ok := events[from].Fact.(state.RolloutResumed); ok && f.Rollout == rollout {
+				if f.Accept {
+					return "accepted by " + events[from].Actor.User + ": " + f.Reason, nil
+				}
+				return "", nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-changed:
+		}
+	}
+}
