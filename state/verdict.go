@@ -125,7 +125,8 @@ func Quantity(v float64, unit string) string {
 }
 
 // Sample is one reading of one probe. At is when the value was true (incident
-// clock), Got when mayday received it. Err says why the verdict is error.
+// clock), Got when the keeper took it in, which is what screens and replays go by.
+// Err says why the verdict is error.
 type Sample struct {
 	Probe   string    `json:"probe"`
 	At      time.Time `json:"at"`

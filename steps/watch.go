@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,14 @@ import (
 // file; a changed verdict becomes an event. Called from one goroutine.
 func (e *Engine) Observe(samples []state.Sample) {
 	var judged []state.Fact
+	samples = slices.Clone(samples)
 	e.mu.Lock()
+	// They count from now on. The hub may have held them for a moment; a replay shows
+	// them when the screens did.
+	got := e.Now()
+	for i := range samples {
+		samples[i].Got = got
+	}
 	for _, x := range samples {
 		r := e.series[x.Probe]
 		if r == nil {
