@@ -110,38 +110,55 @@ type card struct {
 	Steps    []stepRow      `json:"steps"`
 }
 
-// rehearse plays a scenario by itself in a folder that stays, and reads its stream.
-func (h *host) rehearse(scenario, dir string) (events []state.Event, c card, code int) {
+// rehearse plays a scenario by itself in a folder that stays, watches it as a second
+// screen does, and gives what the drill printed and its exit code. In the end the
+// recording must show what the screen showed.
+func (h *host) rehearse(scenario, dir string) (printed string, code int) {
 	h.t.Helper()
-	code, out, errs := h.run("drill", "--auto", scenario, "--speed", "60", "--json", "--serve", dir)
-	if errs != "" {
-		h.t.Errorf("it complained: %s", errs)
+	var out, errs bytes.Buffer
+	c := h.command("drill", "--auto", scenario, "--speed", "60", "--json", "--serve", dir)
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Start(); err != nil {
+		h.t.Fatal(err)
 	}
-	lines := bufio.NewScanner(strings.NewReader(out))
+	seen, folder := h.watch()
+	_ = c.Wait() // its exit code says it
+	if errs.Len() > 0 {
+		h.t.Errorf("it complained: %s", errs.String())
+	}
+	h.gone()
+	sameAsLive(h.t, folder, seen)
+	return out.String(), c.ProcessState.ExitCode()
+}
+
+// stream reads what drill --auto --json prints: events, then the score.
+func stream(t *testing.T, printed string) (events []state.Event, c card) {
+	t.Helper()
+	lines := bufio.NewScanner(strings.NewReader(printed))
 	lines.Buffer(nil, 8<<20)
 	for lines.Scan() {
 		if c.Incident != "" {
-			h.t.Fatalf("something follows the score: %s", lines.Text())
+			t.Fatalf("something follows the score: %s", lines.Text())
 		}
 		if bytes.HasPrefix(lines.Bytes(), []byte(`{"seq":`)) {
 			var e state.Event
 			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-				h.t.Fatalf("not an event: %v: %.200s", err, lines.Text())
+				t.Fatalf("not an event: %v: %.200s", err, lines.Text())
 			}
 			if e.Seq != uint64(len(events)+1) {
-				h.t.Fatalf("event %d follows event %d", e.Seq, len(events))
+				t.Fatalf("event %d follows event %d", e.Seq, len(events))
 			}
 			events = append(events, e)
 			continue
 		}
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			h.t.Fatalf("neither an event nor the score: %v: %.200s", err, lines.Text())
+			t.Fatalf("neither an event nor the score: %v: %.200s", err, lines.Text())
 		}
 	}
 	if c.Incident == "" || len(events) == 0 {
-		h.t.Fatalf("exit %d, %d events and no score; %s", code, len(events), errs)
+		t.Fatalf("%d events and no score", len(events))
 	}
-	return events, c, code
+	return events, c
 }
 
 // TestDrillsPlayThemselves is each scenario from the alarm to the score card, at
@@ -152,11 +169,11 @@ func TestDrillsPlayThemselves(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			dir := filepath.Join(h.home, "range")
-			events, c, code := h.rehearse(s.Name, dir)
+			printed, code := h.rehearse(s.Name, dir)
+			events, c := stream(t, printed)
 			if code != s.ExitCode() || c.Exit != code || !c.Score.Passed {
 				t.Errorf("exit %d (%d in the score, passed %v), want %d: %s", code, c.Exit, c.Score.Passed, s.ExitCode(), c.Outcome)
 			}
-			h.gone()
 			h.sameAsJournal(c.Incident, events)
 			evidence(t, c.Steps)
 			if n := c.Score.MissedUpd + c.Score.MissedEsc + c.Score.Overridden; n != 0 {
