@@ -149,6 +149,7 @@ func (ItemUnchecked) Kind() string { return "item.unchecked" }
 func (f ItemUnchecked) apply(in *Incident, _ Event) {
 	in.onItem(f.Item, func(it *Item) {
 		it.Status, it.By, it.Ended, it.Value = ItemOpen, "", time.Time{}, ""
+		it.Summary, it.Evidence, it.Problem = "", nil, nil
 	})
 }
 

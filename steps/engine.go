@@ -99,6 +99,8 @@ type Engine struct {
 	lane    chan struct{} // closed when every rollback so far has ended; nil before the first
 	leaving bool          // Close has begun: the next keeper answers
 	ended   bool          // nothing new starts any more
+	closed  bool          // nothing more will be said
+	poke    chan struct{} // what runs by itself may have become possible
 
 	ctx    context.Context // ends the actions
 	cancel context.CancelFunc
@@ -119,7 +121,7 @@ func NewEngine(o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, turn: make(chan struct{}, 1), in: in, events: append([]state.Event(nil), o.History...),
 		series: map[string]*state.Series{}, running: map[string]*work{},
-		subs: map[*subscriber]struct{}{}, changed: make(chan struct{})}
+		subs: map[*subscriber]struct{}{}, changed: make(chan struct{}), poke: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e, nil
 }
@@ -151,7 +153,8 @@ func (e *Engine) Start() error {
 	e.spawn(func() { e.sentry(e.ctx) })
 	// Beside the caller, who has yet to let clients in: an action that looks at a
 	// remote before it starts must not keep them waiting.
-	e.spawn(e.autos)
+	e.spawn(e.runAutos)
+	e.autos()
 	return nil
 }
 
@@ -183,8 +186,11 @@ func (e *Engine) Close(why string) error {
 	e.key.Lock()
 	armed := e.arm != nil
 	e.key.Unlock()
-	if armed {
+	switch {
+	case armed:
 		e.fire(e.o.Actor, "the process was told to end while R was armed")
+	case e.alone():
+		e.fire(e.mayday(), "the last cockpit ended in mid-rollout (rollback.on_exit)")
 	}
 	e.lanes()
 	e.mu.Lock()
@@ -195,14 +201,35 @@ func (e *Engine) Close(why string) error {
 	e.lanes() // a gate may have pulled the rollback meanwhile
 	_, err := e.record(e.o.Actor, state.KeeperStopped{Why: why})
 	e.mu.Lock()
+	e.closed = true
 	for s := range e.subs {
 		s.close()
+	}
+	if unwritten := len(e.spool) + len(e.late); unwritten > 0 {
+		err = &state.Problem{Code: "journal", What: fmt.Sprintf("%d events are not in the journal and end with this process", unwritten),
+			Why: state.Clean(e.jerr), Do: "Note what was done by hand; the cluster's objects carry the incident and its epoch."}
 	}
 	e.mu.Unlock()
 	if flushed := e.o.Samples.Flush(); err == nil {
 		err = flushed
 	}
 	return err
+}
+
+// alone reports whether nobody is left with a rollout under way, and the runbook
+// wants it taken back then.
+func (e *Engine) alone() bool {
+	in := e.Incident()
+	r := in.Production()
+	if e.o.Runbook.Rollback.OnExit != "rollback" || r == nil || r.Status != state.RolloutRunning && r.Status != state.RolloutAsking {
+		return false
+	}
+	for _, p := range in.Here {
+		if p.Actor.PID != e.o.Actor.PID {
+			return false
+		}
+	}
+	return true
 }
 
 // lanes waits until no rollback runs.

@@ -329,11 +329,28 @@ func (e *Engine) shown(commands []string) []string {
 	return out
 }
 
-// autos starts what runs by itself and has become possible.
+// autos lets what runs by itself and has become possible start. It does not wait.
 func (e *Engine) autos() {
-	if e.ctx.Err() != nil {
-		return
+	select {
+	case e.poke <- struct{}{}:
+	default:
 	}
+}
+
+// runAutos is the one that starts them, so that none is started twice and nobody
+// waits for what an action looks up first.
+func (e *Engine) runAutos() {
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-e.poke:
+			e.startAutos()
+		}
+	}
+}
+
+func (e *Engine) startAutos() {
 	in := e.Incident()
 	if !in.Open() {
 		return

@@ -218,15 +218,15 @@ func (e *Engine) checks(ctx context.Context, job Job, env runbook.Environment, c
 	for _, c := range checks {
 		text, err := e.o.Checker.Check(ctx, env, c)
 		if err != nil {
-			text = state.Clean(err.Error())
-			failed = append(failed, c.Name)
+			text = e.clean(err.Error())
+			failed = append(failed, c.Name+" ("+text+")")
 		}
 		out.Evidence = append(out.Evidence, state.Evidence{Name: c.Name, Value: state.Clean(text)})
 		fmt.Fprintf(job.Output, "%s: %s\n", c.Name, text)
 	}
 	out.Summary = fmt.Sprintf("%d of %d", len(checks)-len(failed), len(checks))
 	if len(failed) > 0 {
-		return out, &state.Problem{Code: "check-failed", What: out.Summary + " checks of " + env.Name + " pass", Why: "failed: " + list(failed) + "; " + out.Evidence[0].Value,
+		return out, &state.Problem{Code: "check-failed", What: out.Summary + " checks of " + env.Name + " pass", Why: "failed: " + list(failed),
 			Do: "Look at the output; run it again, or roll back with R."}
 	}
 	return out, nil
@@ -248,6 +248,9 @@ func (e *Engine) fixed(ctx context.Context, job Job) (Outcome, error) {
 func (e *Engine) stagingHealthy(ctx context.Context, job Job) (Outcome, error) {
 	r := planned(job.Incident, "8.deploy")
 	var out Outcome
+	if r != nil && r.Status != state.RolloutDone {
+		return out, &state.Problem{What: "the deployment to staging has not ended well", Why: "it is " + string(r.Status), Do: "Run 8.deploy again."}
+	}
 	if r != nil {
 		s, err := e.strategy(r.Strategy)
 		if err != nil {
@@ -263,7 +266,9 @@ func (e *Engine) stagingHealthy(ctx context.Context, job Job) (Outcome, error) {
 	}
 	fixed, err := e.fixed(ctx, job)
 	out.Evidence = append(out.Evidence, fixed.Evidence...)
-	out.Summary = "healthy, issue gone"
+	if err == nil {
+		out.Summary = "healthy, issue gone"
+	}
 	return out, err
 }
 
@@ -275,6 +280,8 @@ func (e *Engine) validated(ctx context.Context, job Job) (Outcome, error) {
 	}
 	fixed, err := e.fixed(ctx, job)
 	out.Evidence = append(out.Evidence, fixed.Evidence...)
-	out.Summary += ", issue gone"
+	if err == nil {
+		out.Summary += ", issue gone"
+	}
 	return out, err
 }

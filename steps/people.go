@@ -152,14 +152,20 @@ func (e *Engine) ack(actor state.Actor, role string) (state.Answer, error) {
 
 func (e *Engine) escalate(actor state.Actor, role string) (state.Answer, error) {
 	in := e.Incident()
-	if role == "" {
+	if role = e.clean(role); role == "" {
 		next, ok := in.NextEscalation()
 		if !ok {
 			return state.Answer{}, &state.Problem{What: "every level has been paged", Do: "Name a role to page it again."}
 		}
 		role = next.Role
 	}
-	return e.simple(actor, open, e.page(in, state.Level{Role: role, Who: e.o.Runbook.Holder(role)}, false, true)...)
+	level := state.Level{Role: role, Who: e.o.Runbook.Holder(role)}
+	for _, l := range in.Levels {
+		if l.Role == role && (level.AtOnce || level.Due.IsZero()) {
+			level = l // the level itself, not a second one beside it; the later of two
+		}
+	}
+	return e.simple(actor, open, e.page(in, level, false, true)...)
 }
 
 // page makes the facts of one page.

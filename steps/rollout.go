@@ -336,7 +336,8 @@ func (e *Engine) goOn(actor state.Actor, v state.GoOn) (state.Answer, error) {
 	}
 	for i := len(in.Rollouts) - 1; i >= 0; i-- {
 		r := &in.Rollouts[i]
-		if r.Attempt == in.Attempt && r.Status.Active() && r.Status != state.RolloutRunning {
+		newest := planned(in, r.Item)
+		if newest != nil && newest.ID == r.ID && r.Status.Active() && r.Status != state.RolloutRunning {
 			return e.resume(actor, r, state.RolloutResumed{Rollout: r.ID, Accept: v.Accept, Reason: v.Reason})
 		}
 	}

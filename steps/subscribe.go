@@ -52,6 +52,9 @@ func (e *Engine) Subscribe(ctx context.Context, hello state.Hello) <-chan state.
 		}
 	}
 	e.subs[s] = struct{}{}
+	if e.closed {
+		s.close()
+	}
 	e.mu.Unlock()
 	go func() {
 		defer close(out)

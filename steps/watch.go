@@ -105,9 +105,24 @@ func (e *Engine) layProbes() {
 		if _, err := e.record(e.mayday(), state.ProbesLaid{Probes: probes, Reaction: Reaction(e.o.Runbook, probes)}); err != nil {
 			return
 		}
+		e.forget(in.Probes, probes)
 	}
 	if e.o.Probes != nil {
 		e.o.Probes(probes)
+	}
+}
+
+// forget drops the readings of probes that ask something else now: what the last
+// version answered says nothing of the next.
+func (e *Engine) forget(old, probes []state.Probe) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range probes {
+		for _, o := range old {
+			if o.Name == p.Name && o.Query != p.Query {
+				delete(e.series, p.Name)
+			}
+		}
 	}
 }
 
