@@ -76,12 +76,15 @@ func (m *Model) enterItem(it *state.Item) tea.Cmd {
 		return m.goOn()
 	case it.Status == state.ItemRunning && it.ID != state.ItemMonitor:
 		m.zoom = true
+		if r := in.Current(); r != nil && r.Item == it.ID {
+			return m.goTo(tabRollout)
+		}
 		return m.goTo(tabOutput)
 	case it.Status.Settled(), it.Status == state.ItemRunning:
 		return m.details()
 	}
 	if b := in.Blocker(it); b != nil {
-		m.say(toneWarn, fmt.Sprintf("%s waits for %s %s, which is %s; X overrides that one", it.ID, b.ID, b.Title, b.Status))
+		m.say(toneWarn, fmt.Sprintf("%s waits for %s, which is %s; X overrides that one", it.Title, b.Title, b.Status))
 		return nil
 	}
 	switch {
@@ -101,8 +104,16 @@ func (m *Model) enterItem(it *state.Item) tea.Cmd {
 	return m.run(it.ID)
 }
 
+// named is an item as a dialog's title names it.
+func named(it *state.Item) string {
+	no, _, _ := strings.Cut(it.ID, ".")
+	return "Step " + no + ": " + it.Title
+}
+
 func (m *Model) run(id string) tea.Cmd {
-	m.say(toneInfo, "starting "+id+"…")
+	if it := m.scene.Incident.Item(id); it != nil {
+		m.say(toneInfo, "starting: "+it.Title+"…")
+	}
 	return m.ask(state.Run{Item: id}, func(_ state.Answer, err error) tea.Cmd {
 		m.said = said{}
 		if err != nil {
@@ -136,7 +147,7 @@ func (m *Model) answer(it *state.Item) tea.Cmd {
 			f.Value, intro = m.scene.Incident.Severity.String(), []string{"How bad is it? In doubt, the worse one; it can be changed with S."}
 		}
 	}
-	m.open(dialog.Spec{Title: it.ID + " " + it.Title, Intro: append(intro, notEmpty(it.Help)...), Fields: []dialog.Field{f}, Button: "save"},
+	m.open(dialog.Spec{Title: named(it), Intro: append(intro, notEmpty(it.Help)...), Fields: []dialog.Field{f}, Button: "save"},
 		func(v map[string]string) tea.Cmd { return m.do(state.Tick{Item: id, Value: v["value"]}) })
 	return nil
 }
@@ -175,7 +186,7 @@ func (m *Model) decide(it *state.Item) tea.Cmd {
 	if m.scene.Incident.Policy.Offer {
 		intro = append(intro, "At "+m.scene.Incident.Severity.String()+" the normal release process is usually better.")
 	}
-	m.open(dialog.Spec{Title: it.ID + " " + it.Title, Intro: intro, Button: "decide", Fields: []dialog.Field{
+	m.open(dialog.Spec{Title: named(it), Intro: intro, Button: "decide", Fields: []dialog.Field{
 		{Name: "choice", Label: "Decision", Kind: dialog.Choice, Options: options(it)},
 		{Name: "why", Label: "Why", Hint: "one sentence, for those who ask later"},
 	}}, func(v map[string]string) tea.Cmd { return m.do(state.Decide{Choice: v["choice"], Rationale: v["why"]}) })
@@ -201,7 +212,7 @@ func (m *Model) resolve(it *state.Item) tea.Cmd {
 func (m *Model) confirm(it *state.Item) tea.Cmd {
 	id := it.ID
 	intro := append(notEmpty(it.Help), "This changes something. Exactly this will run:")
-	d := m.open(dialog.Spec{Title: it.ID + " " + it.Title, Wide: true, Intro: intro, Button: "run it",
+	d := m.open(dialog.Spec{Title: named(it), Wide: true, Intro: intro, Button: "run it",
 		Danger: strings.HasPrefix(id, "10.")}, func(map[string]string) tea.Cmd { return m.run(id) })
 	d.Wait("asking what would run")
 	return m.fill(d, id)
@@ -265,7 +276,7 @@ func (m *Model) note() tea.Cmd {
 func (m *Model) override() tea.Cmd {
 	it := m.list.Selected(m.scene)
 	id := it.ID
-	m.open(dialog.Spec{Title: "Override " + it.ID + " " + it.Title, Danger: true, Button: "override",
+	m.open(dialog.Spec{Title: "Override " + named(it), Danger: true, Button: "override",
 		Intro:  []string{"The item is passed over without being done. It stays red, with your name and reason, in the report too."},
 		Fields: []dialog.Field{{Name: "reason", Label: "Reason", Required: true}}},
 		func(v map[string]string) tea.Cmd { return m.do(state.PassOver{Item: id, Reason: v["reason"]}) })
@@ -277,7 +288,7 @@ func (m *Model) sign() tea.Cmd {
 	it := signOff(in)
 	id, me := it.ID, m.scene.Hello.You.User
 	intro := []string{"Commit " + in.Facts["commit"] + ". Read it for correctness and security, not for style."}
-	spec := dialog.Spec{Title: it.ID + " " + it.Title, Wide: true, Intro: intro, Button: "sign", Fields: []dialog.Field{
+	spec := dialog.Spec{Title: named(it), Wide: true, Intro: intro, Button: "sign", Fields: []dialog.Field{
 		{Name: "verdict", Label: "Verdict", Kind: dialog.Choice, Options: []dialog.Option{{Value: "approve"}, {Value: "reject"}}},
 		{Name: "comment", Label: "Comment"},
 	}, Check: func(v map[string]string) string {
@@ -345,7 +356,7 @@ func (m *Model) cancel() tea.Cmd {
 	if r := m.scene.Incident.Current(); r != nil && r.Item == id {
 		intro = []string{"The rollout stops where it is: traffic stays as it is now. g goes on with it; R takes it back instead."}
 	}
-	m.open(dialog.Spec{Title: "Cancel " + it.ID + " " + it.Title, Danger: true, Intro: intro, Button: "cancel the action"},
+	m.open(dialog.Spec{Title: "Cancel " + named(it), Danger: true, Intro: intro, Button: "cancel the action"},
 		func(map[string]string) tea.Cmd { return m.do(state.Cancel{Item: id}) })
 	return nil
 }

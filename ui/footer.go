@@ -66,7 +66,7 @@ func (m *Model) next() string {
 // itemHint is the item, the key, and then whatever else fits.
 func (m *Model) itemHint(it *state.Item) string {
 	in := m.scene.Incident
-	head := it.ID + " " + it.Title
+	head := it.Title
 	r := in.Current()
 	mine := r != nil && r.Item == it.ID && r.Attempt == in.Attempt
 	if w := waits(in); w != nil && w.Item == it.ID {
@@ -83,7 +83,7 @@ func (m *Model) itemHint(it *state.Item) string {
 			return head + ": another " + theme.Clock(max(end.Sub(m.now), 0)) + " to watch; R rolls back"
 		}
 		if mine {
-			return head + " runs: R takes it back, C stops it there (" + stageName(r) + ")"
+			return head + " runs (" + stageName(r) + "): enter shows the rollout, R takes it back, C stops it there"
 		}
 		return head + " runs: enter shows its output, C cancels it"
 	case state.ItemFailed, state.ItemCancelled, state.ItemInterrupted:
@@ -94,10 +94,10 @@ func (m *Model) itemHint(it *state.Item) string {
 		return head + " " + string(it.Status) + ": enter tries again, X overrides" + why
 	}
 	if it.Status.Settled() {
-		return head + " is " + string(it.Status) + ": enter shows it, esc goes to what is next"
+		return head + " is " + string(it.Status) + ": enter shows it" + m.undoHint(it) + ", esc goes to what is next"
 	}
 	if b := in.Blocker(it); b != nil {
-		return head + " waits for " + b.ID + " " + b.Title
+		return head + " waits for " + b.Title
 	}
 	help := it.Help
 	if it.Ask != "" {
@@ -107,6 +107,14 @@ func (m *Model) itemHint(it *state.Item) string {
 		help = " (" + help + ")"
 	}
 	return head + ": " + m.enterDoes(it) + help
+}
+
+// undoHint says that a check can be taken back.
+func (m *Model) undoHint(it *state.Item) string {
+	if it.Kind == state.Check && it.Status == state.ItemDone && m.scene.Incident.Open() {
+		return ", x takes it back"
+	}
+	return ""
 }
 
 func firstSentence(s string) string {
@@ -154,8 +162,10 @@ func (m *Model) enterWord() string {
 		return "show"
 	case waits(m.scene.Incident) != nil && waits(m.scene.Incident).Item == it.ID:
 		return "go on"
+	case it.Status == state.ItemRunning && it.ID == state.ItemMonitor:
+		return "show"
 	case it.Status == state.ItemRunning:
-		return "log"
+		return "watch"
 	case it.Kind == state.SignOff:
 		return "sign"
 	case it.Kind == state.Check && it.Ask != "":
@@ -166,29 +176,48 @@ func (m *Model) enterWord() string {
 	return "run"
 }
 
-// keyLine is made from the table: what has a short name, as far as it fits. Keys
-// that do nothing now are faint.
+// keyLine is made from the table: first what is called for just now, then what has
+// a short name, as far as it fits. Keys that do nothing now are faint.
 func (m *Model) keyLine(w int) string {
 	line, used := " ", 1
 	help := lookup("?", m.context())
-	for i := range table {
-		b := &table[i]
-		if b.in&m.context() == 0 || b.short == "" || m.replay() && b.acts || b == help {
-			continue
-		}
-		word := b.short
-		if b.keys[0] == "enter" {
-			word = m.enterWord()
-		}
+	put := func(b *binding, word string) {
 		part, n := m.keyPart(b, word)
-		if used+n+8 > w {
-			continue
+		if used+n+8 <= w {
+			line += part + "  "
+			used += n + 2
 		}
-		line += part + "  "
-		used += n + 2
+	}
+	for _, called := range []bool{true, false} {
+		for i := range table {
+			b := &table[i]
+			word := b.short
+			switch {
+			case b.in&m.context() == 0 || m.replay() && b.acts || b == help:
+				continue
+			case b.keys[0] == "enter":
+				word = m.enterWord()
+			case b.called != "" && m.disabled(b) == "":
+				word = b.called
+			}
+			if word != "" && called == (b.keys[0] == "enter" || m.calledFor(b)) {
+				put(b, word)
+			}
+		}
 	}
 	part, _ := m.keyPart(help, help.short)
 	return theme.Fit(line+part, w)
+}
+
+// calledFor reports whether the key is what somebody should press soon.
+func (m *Model) calledFor(b *binding) bool {
+	if m.replay() {
+		return false
+	}
+	if due, ok := m.scene.Incident.NextUpdate(); b.keys[0] == "u" {
+		return ok && m.scene.Incident.Open() && due.Before(m.now)
+	}
+	return b.called != "" && m.disabled(b) == ""
 }
 
 func (m *Model) keyPart(b *binding, word string) (string, int) {
@@ -197,8 +226,11 @@ func (m *Model) keyPart(b *binding, word string) (string, int) {
 		key = b.keys[0]
 	}
 	st, text := m.t.Key, m.t.Past
-	if m.disabled(b) != "" {
+	switch {
+	case m.disabled(b) != "":
 		st, text = m.t.Faint, m.t.Faint
+	case m.calledFor(b):
+		st, text = m.t.WarnStrong, m.t.Warn
 	}
 	return st.Render(key) + " " + text.Render(word), theme.Width(key) + 1 + theme.Width(word)
 }

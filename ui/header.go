@@ -40,24 +40,69 @@ func (m *Model) title() string {
 		left += m.t.WarnStrong.Render("DRILL ")
 	}
 	left += m.t.Strong.Render(theme.Safe(in.Title))
-	var right []string
-	if m.w >= wideAt {
-		where := []string{in.ID, strings.TrimSpace(in.Environment + " " + in.Service), fmt.Sprintf("attempt %d", in.Attempt)}
-		if in.Status != "" && m.w >= 140 {
-			where = append(where, string(in.Status))
-		}
-		left += m.t.Past.Render(" " + theme.Safe(strings.Join(where, " · ")))
-		for _, r := range []struct{ role, word string }{{state.Commander, "commander"}, {state.Driver, "driver"}} {
-			if who := in.Roles[r.role]; who != "" {
-				right = append(right, r.word+" "+theme.Safe(who))
-			}
-		}
-	}
-	right = append(right, here(in))
+	right := []string{here(in)}
 	if !in.Ended.IsZero() {
 		right = append(right, string(in.Status))
 	}
-	return theme.Row(left, m.t.Past.Render(strings.Join(right, " · "))+" "+m.t.Strong.Render(theme.Elapsed(in.Elapsed(m.now)))+" ", m.w)
+	elapsed := " " + m.t.Strong.Render(theme.Elapsed(in.Elapsed(m.now))) + " "
+	var where []string
+	line := func() string {
+		l := left
+		if len(where) > 0 {
+			l += m.t.Past.Render(" " + theme.Safe(strings.Join(where, " · ")))
+		}
+		return theme.Row(l, m.t.Past.Render(strings.Join(right, " · "))+elapsed, m.w)
+	}
+	// What else is worth knowing, the weightiest first, as far as all of it fits.
+	room := m.w - theme.Width(left) - theme.Width(strings.Join(right, " · ")+elapsed) - 2
+	for _, x := range m.alsoInTitle() {
+		if room -= theme.Width(x.text) + 3; room < 0 {
+			break
+		}
+		if x.person {
+			right = append([]string{x.text}, right...)
+		} else {
+			where = append(where, x.text)
+		}
+	}
+	return line()
+}
+
+type titlePart struct {
+	text   string
+	person bool // stands at the right, with those who are here
+}
+
+// alsoInTitle is what the title says where there is room, the weightiest first.
+func (m *Model) alsoInTitle() []titlePart {
+	in := m.scene.Incident
+	var out []titlePart
+	add := func(text string, person bool) {
+		if text = theme.Safe(text); text != "" {
+			out = append(out, titlePart{text, person})
+		}
+	}
+	if m.w < wideAt {
+		return nil
+	}
+	add(in.ID, false)
+	if in.Ended.IsZero() {
+		add(string(in.Status), false)
+	}
+	if in.Attempt > 1 {
+		add(fmt.Sprintf("attempt %d", in.Attempt), false)
+	}
+	add(strings.TrimSpace(in.Environment+" "+in.Service), false)
+	if who := in.Roles[state.Driver]; who != "" {
+		add("driver "+who, true)
+	}
+	if who := in.Roles[state.Commander]; who != "" {
+		add("commander "+who, true)
+	}
+	if in.Attempt == 1 {
+		add("attempt 1", false)
+	}
+	return out
 }
 
 func here(in *state.Incident) string {
@@ -70,11 +115,13 @@ func (m *Model) clocks() string {
 	if in.ID == "" {
 		return theme.Blank(m.w)
 	}
-	// The fullest form that fits: the countdowns must never be cut.
-	for _, f := range []struct{ wide, acked, plan bool }{{true, true, true}, {true, true, false}, {true, false, false}, {false, true, false}} {
+	// The fullest form that fits: the countdowns must never be cut. A few cells are
+	// kept free, so that a growing number does not change the form each second.
+	const slack = 3
+	for _, f := range []struct{ wide, acked, plan bool }{{true, true, true}, {true, false, true}, {true, false, false}, {false, false, true}} {
 		left := " " + m.nextPage(in, f.wide, f.acked) + m.nextUpdate(in, f.wide)
 		right := m.readiness(in, f.plan) + " "
-		if theme.Width(left)+theme.Width(right) < m.w {
+		if theme.Width(left)+theme.Width(right)+slack <= m.w {
 			return theme.Row(left, right, m.w)
 		}
 	}
@@ -82,19 +129,16 @@ func (m *Model) clocks() string {
 }
 
 func (m *Model) nextPage(in *state.Incident, wide, withAcked bool) string {
-	word, gap, acked := "esc ", "  ", ""
+	word, gap, acked := "esc ", "  ", m.acked(in, wide, withAcked)
 	if wide {
 		word, gap = "escalate ", "   "
-	}
-	if withAcked {
-		acked = m.acked(in, wide)
 	}
 	next, ok := in.NextEscalation()
 	switch {
 	case !in.Open():
 		return m.t.Past.Render("the incident has ended" + gap)
 	case !in.Mitigated.IsZero():
-		return m.t.Good.Render("mitigated, nobody is paged") + acked + gap
+		return m.t.Good.Render("mitigated, no more pages") + acked + gap
 	case !ok && len(in.Levels) == 0:
 		return m.t.Past.Render(word + "nobody" + gap)
 	case !ok:
@@ -111,16 +155,19 @@ func (m *Model) nextPage(in *state.Incident, wide, withAcked bool) string {
 	return m.t.Past.Render(word) + m.t.Warn.Render(role+" "+theme.Clock(left)) + acked + gap
 }
 
-// acked says who has it, or that nobody does.
-func (m *Model) acked(in *state.Incident, wide bool) string {
+// acked says that nobody has a page yet, which is never left out, or (full) who has it.
+func (m *Model) acked(in *state.Incident, wide, full bool) string {
 	if un := unacked(in); len(un) > 0 {
 		l := un[len(un)-1]
-		if !wide {
+		switch {
+		case !wide:
 			return m.t.BadStrong.Render(" !" + short(l.Role, false))
+		case !full:
+			return m.t.BadStrong.Render(" (" + short(l.Role, false) + " not acked)")
 		}
 		return m.t.BadStrong.Render(" (" + l.Role + " paged " + theme.Clock(m.now.Sub(l.Paged)) + " ago, not acked)")
 	}
-	if !wide {
+	if !full {
 		return ""
 	}
 	var last state.Level

@@ -6,6 +6,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"mayday/state"
+	"mayday/ui/timeline"
 )
 
 // where a key works: a live incident, a recording, or both.
@@ -22,8 +23,10 @@ type binding struct {
 	show  string   // shown instead of the first key
 	help  string   // what it does, for the help
 	short string   // for the footer; empty: not there
-	in    where
-	acts  bool // changes the incident: refused in a recording
+	// called is for the footer while the key works: it answers what waits for somebody.
+	called string
+	in     where
+	acts   bool // changes the incident: refused in a recording
 	// why says why the key does nothing now, "" if it works. Optional.
 	why func(*Model) string
 	do  func(*Model) tea.Cmd
@@ -52,12 +55,12 @@ func actionKeys() []binding {
 		{keys: []string{"u"}, short: "update", in: live | replaying, acts: true, help: "send a status update", why: whyEnded, do: (*Model).update},
 		{keys: []string{"e"}, short: "escalate", in: live | replaying, acts: true, help: "escalate, acknowledge or snooze a page",
 			why: whyNoLevels, do: (*Model).escalate},
-		{keys: []string{"a"}, in: live | replaying, acts: true, help: "acknowledge every page: I have it", why: whyNoPage, do: (*Model).ack},
+		{keys: []string{"a"}, called: "ack", in: live | replaying, acts: true, help: "acknowledge every page: I have it", why: whyNoPage, do: (*Model).ack},
 		{keys: []string{"s"}, in: live | replaying, acts: true, help: "sign off (approve) or reject the change", why: whyNoSign, do: (*Model).sign},
-		{keys: []string{"g"}, in: live | replaying, acts: true, help: "go on with a rollout that waits for a person", why: whyNoGoOn, do: (*Model).goOn},
+		{keys: []string{"g"}, called: "go on", in: live | replaying, acts: true, help: "go on with a rollout that waits for a person", why: whyNoGoOn, do: (*Model).goOn},
 		{keys: []string{"C"}, in: live | replaying, acts: true, help: "cancel the running action", why: whyNoCancel, do: (*Model).cancel},
 		{keys: []string{"S"}, in: live | replaying, acts: true, help: "change the severity", why: whyEnded, do: (*Model).severity},
-		{keys: []string{"t"}, in: live | replaying, acts: true, help: "open the next attempt after a rollback", why: whyNoAttempt, do: (*Model).attempt},
+		{keys: []string{"t"}, called: "next attempt", in: live | replaying, acts: true, help: "open the next attempt after a rollback", why: whyNoAttempt, do: (*Model).attempt},
 		{keys: []string{"R", "ctrl+r"}, short: "rollback", in: live | replaying, acts: true,
 			help: "arm the rollback: enter runs it at once, c or esc stops it; ctrl+r works inside text fields too",
 			do:   (*Model).arm},
@@ -82,6 +85,9 @@ func moveKeys() []binding {
 		{keys: []string{"4"}, in: live | replaying, help: "rollout", do: func(m *Model) tea.Cmd { return m.goTo(tabRollout) }},
 		{keys: []string{"5"}, in: live | replaying, help: "live output", do: func(m *Model) tea.Cmd { return m.goTo(tabOutput) }},
 		{keys: []string{"z"}, in: live | replaying, help: "the pane in full size, and back", do: (*Model).zoomPane},
+		{keys: []string{"\\"}, in: live | replaying, help: "search the timeline", do: (*Model).startSearch},
+		{keys: []string{">"}, in: live | replaying, help: "the next event that the search finds, back in time", why: whyNoSearch, do: func(m *Model) tea.Cmd { return m.searchOn((*timeline.Pane).Next) }},
+		{keys: []string{"<"}, in: live | replaying, help: "the event that the search found before", why: whyNoSearch, do: func(m *Model) tea.Cmd { return m.searchOn((*timeline.Pane).Prev) }},
 		{keys: []string{"/"}, short: "filter", in: live | replaying, help: "filter the pane", do: (*Model).startFilter},
 		{keys: []string{"esc"}, in: live | replaying, help: "back: to all panes, all lines, the item that comes next", do: (*Model).back},
 	}

@@ -114,7 +114,7 @@ func TestEnterDoesTheObvious(t *testing.T) {
 			t.Fatalf("a choice: %#v", r.desk.last())
 		}
 		r.keys("down", "enter")
-		if !strings.Contains(r.status(), "1.decision waits for 1.severity") {
+		if !strings.Contains(r.status(), "Hotfix or normal release waits for Severity") {
 			t.Errorf("a blocked item says %q", r.status())
 		}
 	})

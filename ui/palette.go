@@ -10,6 +10,7 @@ import (
 
 	"mayday/state"
 	"mayday/ui/theme"
+	"mayday/ui/timeline"
 )
 
 // prompt is the line at the bottom where a filter or a command is typed.
@@ -37,6 +38,8 @@ func (p *prompt) view(t *theme.Theme, w int) string {
 	hint := p.hint
 	if hint == "" && p.mark == ":" {
 		hint = "tab completes, enter runs, esc leaves"
+	} else if hint == "" && p.mark == searchMark {
+		hint = "enter finds; then > and < go on and back"
 	} else if hint == "" {
 		hint = "enter keeps the filter, esc clears it"
 	}
@@ -45,6 +48,28 @@ func (p *prompt) view(t *theme.Theme, w int) string {
 }
 
 func (m *Model) startCommand() tea.Cmd { m.prompt = newPrompt(":", ""); return nil }
+
+// searchMark begins the line in which a search is typed.
+const searchMark = "\\"
+
+func (m *Model) startSearch() tea.Cmd {
+	m.tab = tabTimeline
+	m.prompt = newPrompt(searchMark, m.panes.timeline.Sought())
+	return nil
+}
+
+// searchOn goes on with the search in a direction.
+func (m *Model) searchOn(find func(*timeline.Pane) bool) tea.Cmd {
+	m.tab = tabTimeline
+	if !find(m.panes.timeline) {
+		m.say(toneInfo, "no event holds \""+m.panes.timeline.Sought()+"\"")
+	}
+	return nil
+}
+
+func whyNoSearch(m *Model) string {
+	return unless(m.panes.timeline.Sought() != "", "nothing is searched for; \\ begins a search of the timeline")
+}
 
 func (m *Model) startFilter() tea.Cmd {
 	if m.tab != tabList && m.tab != tabTimeline {
@@ -66,8 +91,11 @@ func (m *Model) promptKey(k tea.KeyPressMsg) tea.Cmd {
 		return m.popup()
 	case "enter":
 		m.prompt = nil
-		if p.mark == ":" {
+		switch p.mark {
+		case ":":
 			return m.command(p.line.Value())
+		case searchMark:
+			return tea.Batch(m.search(p.line.Value()), m.popup())
 		}
 		return m.popup()
 	case "tab":
@@ -117,7 +145,7 @@ func init() {
 		{"go-on", "", "go on with a rollout that waits", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.press("g") }},
 		{"attempt", "", "open the next attempt", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.press("t") }},
 		{"rollback", "", "arm the rollback, as R does", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.arm() }},
-		{"search", "TEXT", "find an event in the timeline; without a text, the next one", live | replaying, false, nil, (*Model).search},
+		{"search", "TEXT", "find an event in the timeline; then > and < go on and back; without a text, end the search", live | replaying, false, nil, (*Model).search},
 		{"help", "", "all keys and commands", live | replaying, false, nil, func(m *Model, _ string) tea.Cmd { return m.help() }},
 		{"quit", "", "leave the cockpit", live | replaying, false, nil, func(m *Model, _ string) tea.Cmd { return m.quit() }},
 	}
@@ -261,13 +289,7 @@ func (m *Model) gotoItem(what string) tea.Cmd {
 
 func (m *Model) search(text string) tea.Cmd {
 	m.tab = tabTimeline
-	found := false
-	if text == "" {
-		found = m.panes.timeline.Next()
-	} else {
-		found = m.panes.timeline.Search(text)
-	}
-	if !found {
+	if !m.panes.timeline.Search(text) {
 		m.say(toneInfo, "no event holds that text")
 	}
 	return nil

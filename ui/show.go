@@ -44,7 +44,7 @@ func (m *Model) details() tea.Cmd {
 		m.say(toneInfo, "there is no item")
 		return nil
 	}
-	m.open(dialog.Spec{Title: it.ID + " " + it.Title, Wide: true, Body: m.itemLines(it)}, nil)
+	m.open(dialog.Spec{Title: named(it), Wide: true, Body: m.itemLines(it)}, nil)
 	return nil
 }
 
@@ -55,7 +55,7 @@ func (m *Model) itemLines(it *state.Item) []dialog.Line {
 			out = append(out, dialog.Line{Text: fmt.Sprintf("%-9s %s", label, text)})
 		}
 	}
-	add("kind", string(it.Kind))
+	add("item", it.ID+", "+string(it.Kind))
 	add("status", string(it.Status))
 	add("what", it.Help)
 	add("asks", it.Ask)
@@ -107,7 +107,7 @@ func (m *Model) quit() tea.Cmd {
 	case r != nil && r.Status == state.RolloutRunning:
 		busy = "A rollout is running: " + r.Version + " to " + r.Environment + "."
 	case m.running() != nil:
-		busy = m.running().ID + " " + m.running().Title + " is running."
+		busy = m.running().Title + " is running."
 	}
 	if m.replay() || m.ended || busy == "" || !m.scene.Hello.Keeping {
 		m.quitting = true

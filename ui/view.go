@@ -78,7 +78,7 @@ func (m *Model) body(w, h int) string {
 // output of what runs) at the right, the timeline below.
 func (m *Model) wide(w, h int) string {
 	bottom := min(max(h/5, 6), 12)
-	left := min(max(w/5+20, 44), 60)
+	left := min(max(w/4+20, 46), 66)
 	upper := h - bottom
 	var right []string
 	free := upper

@@ -35,7 +35,7 @@ func (p *Pane) Selected(s *state.Scene) *state.Item {
 	if it := busy(in); it != nil {
 		return it
 	}
-	if it := in.Next(); it != nil {
+	if it := next(in); it != nil {
 		return it
 	}
 	if ids := p.ids(in); len(ids) > 0 {
@@ -53,6 +53,24 @@ func busy(in *state.Incident) *state.Item {
 		}
 	}
 	return nil
+}
+
+// next is what to do next: the monitoring period runs by itself, so what can be
+// done meanwhile comes first.
+func next(in *state.Incident) *state.Item {
+	first := in.Next()
+	if first == nil || first.ID != state.ItemMonitor || first.Status != state.ItemRunning {
+		return first
+	}
+	for i := range in.Steps {
+		for j := range in.Steps[i].Items {
+			it := &in.Steps[i].Items[j]
+			if it.Status != state.ItemRunning && !it.Status.Settled() && !it.Optional && in.Blocker(it) == nil {
+				return it
+			}
+		}
+	}
+	return first
 }
 
 // Select puts the cursor on an item, or lets it follow again with "".
@@ -191,6 +209,12 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 		}
 		body = append(body, line)
 	}
+	if about := p.about(in, sel, iw); len(rows)+len(about)+1 <= ih {
+		for len(body)+len(about) < ih {
+			body = append(body, "")
+		}
+		body = append(body, about...)
+	}
 	rest := fmt.Sprintf("%d/%d done", in.Done(), len(in.Steps))
 	right := ""
 	switch {
@@ -206,6 +230,45 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 		}
 	}
 	return p.t.Box(p.t.Head("Checklist", rest), right, body, w, h, focused)
+}
+
+// about says what the item under the cursor is, for the room below the list.
+func (p *Pane) about(in *state.Incident, it *state.Item, w int) []string {
+	if it == nil || p.filter != "" {
+		return nil
+	}
+	var out []string
+	say := func(st theme.Style, text string) {
+		for _, l := range theme.Wrap(theme.Safe(text), w) {
+			out = append(out, st.Render(l))
+		}
+	}
+	out = append(out, p.t.Border.Render(theme.Repeat("─", w)))
+	say(p.t.Strong, it.Title)
+	if it.Ask != "" && !it.Status.Settled() {
+		say(p.t.Text, it.Ask)
+	}
+	if it.Help != "" {
+		say(p.t.Past, it.Help)
+	}
+	if it.Summary != "" {
+		say(p.t.Text, it.Summary)
+	} else if it.Value != "" {
+		say(p.t.Text, it.Value)
+	}
+	if x := it.Problem; x != nil && !it.Status.Settled() {
+		say(p.t.Bad, x.Error())
+	}
+	if b := in.Blocker(it); b != nil && !it.Status.Settled() {
+		say(p.t.Warn, "waits for: "+b.Title)
+	}
+	if len(out) < 3 {
+		return nil // the title alone stands in the list
+	}
+	if len(out) > 8 {
+		out = append(out[:7], p.t.Past.Render("d shows the rest"))
+	}
+	return out
 }
 
 func (r row) fit(w int) string {

@@ -24,7 +24,7 @@ func (p *Pane) rows(s *state.Scene, sel *state.Item, now time.Time) []row {
 			}
 			r := p.item(s, it, now)
 			if sel != nil && it.ID == sel.ID {
-				r.left = "    › " + r.left[6:]
+				r.left = "    " + p.t.RunningStrong.Render("›") + " " + r.left[6:]
 			}
 			r.step, r.item = st.No, it.ID
 			items = append(items, r)
@@ -61,6 +61,9 @@ func (p *Pane) step(in *state.Incident, st *state.Step, next *state.Item, now ti
 		title = p.t.Strong
 	}
 	right, wins := p.stepSays(in, st, status, word, now)
+	if due, ok := in.NextUpdate(); st.No == 13 && ok && in.Open() && due.Before(now) {
+		glyph, style = theme.Due, p.t.Bad // a check beside an overdue clock would contradict it
+	}
 	left := style.Render(glyph) + " " + p.t.Text.Render(fmt.Sprintf("%2d", st.No)) + " " + title.Render(theme.Safe(st.Title))
 	return row{left: left, right: right, rightWins: wins, step: st.No}
 }
@@ -171,7 +174,7 @@ func (p *Pane) item(s *state.Scene, it *state.Item, now time.Time) row {
 // openSays tells what an open item waits for.
 func (p *Pane) openSays(in *state.Incident, it *state.Item) string {
 	if b := in.Blocker(it); b != nil {
-		return p.t.Faint.Render("after " + b.ID)
+		return p.t.Faint.Render("after: " + theme.Safe(b.Title))
 	}
 	switch {
 	case it.Kind == state.SignOff:

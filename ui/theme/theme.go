@@ -101,7 +101,7 @@ var (
 	line   = tint{color.RGBA{62, 68, 78, 255}, ansi.BrightBlack}
 	text   = tint{color.RGBA{214, 219, 227, 255}, ansi.White}
 	white  = tint{color.RGBA{250, 250, 250, 255}, ansi.BrightWhite}
-	shade  = tint{color.RGBA{38, 44, 54, 255}, ansi.Black}
+	shade  = tint{color.RGBA{48, 50, 56, 255}, ansi.Black} // a bluer one becomes navy among 256
 )
 
 // New makes a theme.

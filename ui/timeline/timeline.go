@@ -121,6 +121,9 @@ func (p *Pane) Search(text string) bool {
 	return p.search == "" || p.find(p.cursor(), 1)
 }
 
+// Sought gives the text that is searched for, "" for none.
+func (p *Pane) Sought() string { return p.search }
+
 // Next goes to the next older match of the search, from the oldest on to the newest.
 func (p *Pane) Next() bool { return p.find(p.cursor()+1, 1) }
 
@@ -363,7 +366,7 @@ func (p *Pane) aside() string {
 	case p.sel != 0 && p.cursor() > 0:
 		return p.t.Warn.Render(fmt.Sprintf("%d newer", p.cursor()))
 	case p.search != "":
-		return p.t.Past.Render("search " + theme.Cut(theme.Safe(p.search), 20))
+		return p.t.Past.Render("search " + theme.Cut(theme.Safe(p.search), 20) + ", > < on and back")
 	}
 	return ""
 }
