@@ -121,8 +121,11 @@ func (a *app) root() *cobra.Command {
 		Long: "mayday walks you through an emergency hotfix: triage, branch, tests, review, tag,\n" +
 			"staging, production stage by stage, monitoring, messages, merge back. R takes it back.\n\n" +
 			"Without arguments it opens the incident that is open, or declares one.\n" +
-			"To try it on the built-in practice range: mayday drill",
-		Args:          cobra.NoArgs,
+			"To try it on the built-in practice range: mayday drill\n\n" +
+			"Every command exits with 0 done, 1 failed, 2 wrong usage or configuration, 3 rolled back,\n" +
+			"4 the rollback failed, 5 a person is needed. Journals are kept in $MAYDAY_HOME, or else\n" +
+			"under $XDG_STATE_HOME/mayday or ~/.local/state/mayday.",
+		Args:          args(cobra.NoArgs),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(c *cobra.Command, _ []string) error { return a.open(c.Context()) },

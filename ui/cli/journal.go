@@ -14,6 +14,7 @@ import (
 
 func (a *app) journalCommand() *cobra.Command {
 	c := &cobra.Command{Use: "journal", Short: "Read and check an incident's journal", Args: args(cobra.NoArgs),
+		Long: "The journal holds everything that happened in an incident, in order, each event chained to\nthe one before: it can be read by anybody and changed by nobody unseen.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return usage{errors.New("say what: mayday journal verify, mayday journal cat")}
 		}}
@@ -24,6 +25,7 @@ func (a *app) journalCommand() *cobra.Command {
 	verify.Flags().StringVar(&head, "head", "", "a head hash from a status message, at least 6 characters")
 	var follow bool
 	cat := &cobra.Command{Use: "cat", Short: "Print the timeline", Args: args(cobra.NoArgs),
+		Long: "cat prints an incident's events in order, one a line; with --json exactly as they are kept.\nWithout --incident it takes the one written last.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			f, err := a.latest()
 			if err != nil {

@@ -37,6 +37,7 @@ func rowOf(f found) row {
 
 func (a *app) listCommand() *cobra.Command {
 	return &cobra.Command{Use: "list", Short: "List the incidents of this host", Args: args(cobra.NoArgs),
+		Long: "list prints every incident that was declared on this host, the one written last first:\nits severity, status and how many of the 18 steps are done.",
 		RunE: func(*cobra.Command, []string) error {
 			list, err := all()
 			if err != nil {
@@ -74,6 +75,7 @@ func problemSuffix(s string) string {
 
 func (a *app) showCommand() *cobra.Command {
 	return &cobra.Command{Use: "show", Short: "Show where an incident stands, step by step", Args: args(cobra.NoArgs),
+		Long: "show prints the checklist with what each item found. It changes nothing. Without --incident\nit takes the one written last.",
 		RunE: func(*cobra.Command, []string) error {
 			f, err := a.latest()
 			if err != nil {

@@ -52,6 +52,9 @@ func (a *app) approveCommand() *cobra.Command {
 	var comment string
 	var reject bool
 	c := &cobra.Command{Use: "approve", Short: "Sign the change off, as somebody other than its author", Args: args(cobra.NoArgs),
+		Long: "approve signs step 6 of the open incident: what is committed on the hotfix branch. It needs\n" +
+			"an account of its own; the author's is refused. Look at the change first: git diff.",
+		Example: "  mayday approve -m \"small, and tested\"\n  mayday approve --reject -m \"it drops the index\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if _, err := a.tell(c.Context(), state.Sign{Item: "6.signoff", Comment: comment, Reject: reject}); err != nil {
 				return err
@@ -69,6 +72,8 @@ func (a *app) approveCommand() *cobra.Command {
 func (a *app) ackCommand() *cobra.Command {
 	var role string
 	c := &cobra.Command{Use: "ack", Short: "Say \"I have it\" to a page", Args: args(cobra.NoArgs),
+		Long:    "ack tells the team that you have it: the level that paged you is not paged again.",
+		Example: "  mayday ack\n  mayday ack --role \"senior engineer\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if _, err := a.tell(c.Context(), state.Ack{Role: role}); err != nil {
 				return err
@@ -79,8 +84,18 @@ func (a *app) ackCommand() *cobra.Command {
 	return c
 }
 
+// oneText wants a text in quotes.
+func oneText(_ *cobra.Command, list []string) error {
+	if len(list) == 1 && state.Clean(list[0]) != "" {
+		return nil
+	}
+	return usage{&state.Problem{What: "a note is one text", Do: "Put it in quotes: mayday note \"customers report it since 02:50\""}}
+}
+
 func (a *app) noteCommand() *cobra.Command {
-	return &cobra.Command{Use: "note TEXT", Short: "Put a note on the timeline", Args: args(cobra.ExactArgs(1)),
+	return &cobra.Command{Use: "note TEXT", Short: "Put a note on the timeline", Args: oneText,
+		Long:    "note writes a line into the open incident's journal, with your name and the time.",
+		Example: "  mayday note \"customers report it since 02:50\"",
 		RunE: func(c *cobra.Command, list []string) error {
 			if _, err := a.tell(c.Context(), state.AddNote{Text: list[0]}); err != nil {
 				return err

@@ -13,7 +13,7 @@ import (
 
 func (a *app) replayCommand() *cobra.Command {
 	return &cobra.Command{Use: "replay", Short: "See a recorded incident again, forwards and backwards", Args: args(cobra.NoArgs),
-		Long: "replay shows the screens as they were: space plays, arrows go by event, [ and ] by time,\nm to the next marker. Nothing can be changed. Without --incident it takes the last one.",
+		Long: "replay shows the screens as they were: space plays, arrows go by event, [ and ] by time,\nm and M by marker. Nothing can be changed. Without --incident it takes the last one.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			f, err := a.latest()
 			if err != nil {

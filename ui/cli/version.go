@@ -27,7 +27,11 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.flags.json {
 				return json.NewEncoder(a.out).Encode(v)
 			}
-			_, err := fmt.Fprintf(a.out, "mayday %s %s %s %s\n", v["version"], v["commit"], v["go"], v["platform"])
+			line := "mayday " + v["version"]
+			if c := v["commit"]; c != "" {
+				line += " " + c
+			}
+			_, err := fmt.Fprintln(a.out, line, v["go"], v["platform"])
 			return err
 		},
 	}
