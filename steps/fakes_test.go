@@ -150,6 +150,12 @@ var alice = state.Actor{User: "alice", Host: "bastion", PID: 1, Via: "cockpit"}
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigOn(t, nil)
+}
+
+// newRigOn is newRig on a journal that another keeper left; nil: a fresh one.
+func newRigOn(t *testing.T, history []state.Event) *rig {
+	t.Helper()
 	r := &rig{t: t, journal: &memory{}, probe: errorRate("error rate new", state.RoleNew),
 		world: &world{version: "v1.2.3", ready: state.Ready, stages: []state.Stage{
 			{Name: "canary 25 %", Weight: 25, Hold: state.Duration(30 * time.Second)},
@@ -157,6 +163,11 @@ func newRig(t *testing.T) *rig {
 	rb := fullRunbook()
 	rb.Probes = []runbook.Probe{{Name: r.probe.Name, Query: "x", Unit: "ratio", Warn: r.probe.Warn, Crit: r.probe.Crit,
 		Role: state.RoleNew, Every: r.probe.Every, Stale: state.Duration(20 * time.Second)}}
+	if history != nil {
+		r.journal.events, r.journal.seq = append(r.journal.events, history...), history[len(history)-1].Seq
+		r.open(rb, history)
+		return r
+	}
 	events, err := r.journal.Append(time.Now(), alice, 0, state.Declared{ID: "INC-1", Title: "logins fail", Severity: 1, Policy: state.DefaultPolicy(1), Steps: Catalogue(rb)},
 		state.FactsFound{Facts: map[string]string{"tag": "v1.2.4", "baseline": "v1.2.3", "9.strategy": "canary", "commit": "3f9c1d0"}})
 	if err != nil {
