@@ -141,7 +141,8 @@ func tend(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
 		fails("ImagePullBackOff", "manifest unknown")
 	}
 	status.ContainerStatuses = []corev1.ContainerStatus{running}
-	raw, _ := json.Marshal(map[string]any{"status": status})
+	// Only of what it saw: a pod that somebody changed meanwhile comes again.
+	raw, _ := json.Marshal(map[string]any{"status": status, "metadata": map[string]any{"resourceVersion": p.ResourceVersion}})
 	_, _ = client.CoreV1().Pods(ns).Patch(ctx, p.Name, types.StrategicMergePatchType, raw, metav1.PatchOptions{}, "status")
 }
 

@@ -140,6 +140,7 @@ func Resolved() *Story {
 	s.Tell(25*minute, state.Mayday, state.ItemUnneeded{Item: "14.rollback", Why: "not needed, last proof 4 s ago"})
 	s.Tell(26*minute, "alice", state.ItemStarted{Item: state.ItemMonitor, Run: "15.watch-1"})
 	s.Tell(266*minute, "alice", state.ItemFinished{Item: state.ItemMonitor, Run: "15.watch-1", Outcome: state.ItemDone, Summary: "4 h without an anomaly"})
+	s.Tell(269*minute, "bob", state.ItemStarted{Item: "17.merge", Run: "17.merge-1"})
 	s.Tell(270*minute, "bob", state.ItemFinished{Item: "17.merge", Run: "17.merge-1", Outcome: state.ItemDone, Summary: "production and develop"})
 	s.Tell(280*minute, "alice", state.IncidentResolved{RootCause: "a nil profile in the login handler", ActionItems: []string{"test logins without a profile", "alert on login errors"}})
 	return s
