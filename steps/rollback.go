@@ -87,10 +87,8 @@ func (e *Engine) disarm(actor state.Actor) error {
 	e.key.Lock()
 	defer e.key.Unlock()
 	if e.arm == nil {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.rolling {
-			return &state.Problem{What: "too late to stop", Why: "the rollback is running",
+		if _, _, err := e.target(); state.HasCode(err, "already") {
+			return &state.Problem{Code: "too-late", What: "too late to stop", Why: state.AsProblem(err).What,
 				Do: "Let it end; stopping between two states is worse than either."}
 		}
 		return nil
