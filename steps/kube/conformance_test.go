@@ -58,6 +58,21 @@ func TestRollingWhole(t *testing.T) {
 	})
 }
 
+func TestBlueGreen(t *testing.T) {
+	steptest.Strategy(t, blueGreenFixture)
+}
+
+func TestImmediate(t *testing.T) {
+	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
+		t.Parallel()
+		s := newShop(t, deploy("app", "registry.local/shop:v1.2.3", 3, stableLabels()))
+		s.settled(t, "app")
+		f := &share{s: s, paths: []string{"app"}}
+		env := runbook.Environment{Immediate: &runbook.Immediate{Deployment: "app"}}
+		return s.fixture("immediate", env, f, dynamic.NewForConfigOrDie(s.cfg), planned{deployments, "app"})
+	})
+}
+
 func canaryFixture(t *testing.T, text, route string, gvr schema.GroupVersionResource, rules, dests string, rule int) steptest.Fixture {
 	t.Parallel()
 	s := newShop(t, canaryObjects(t, text)...)

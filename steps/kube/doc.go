@@ -1,5 +1,5 @@
-// Package kube rolls versions out to Kubernetes and takes them back: the canary
-// and the rolling strategy, each a [mayday/steps.Strategy].
+// Package kube rolls versions out to Kubernetes and takes them back: canary,
+// blue-green, rolling and immediate, each a [mayday/steps.Strategy].
 //
 // A strategy is a list of changes a stage. A change names one object and, from
 // the object as it lives, works out the JSON patch that leads to what is wanted,
@@ -19,5 +19,6 @@
 // the same patch. A fence of another incident is live until fence-closed equals
 // it, and a live one refuses forward work. A rollback takes the object over
 // whatever another incident says; only a newer epoch of its own incident stops
-// it. A newer fence makes an old fence-closed meaningless by itself.
+// it. A newer fence makes an old fence-closed meaningless by itself; the next attempt
+// of the same incident, which works under the epoch its rollback closed, empties it.
 package kube

@@ -239,6 +239,9 @@ func TestWorkloadFirst(t *testing.T) {
 	if err != nil || strings.Join(order, " ") != "stable traffic canary verify" {
 		t.Errorf("order %v, %v", order, err)
 	}
+	if d, err = s.client.AppsV1().Deployments(ns).Get(t.Context(), "app-stable", metav1.GetOptions{}); err != nil || d.Status.ReadyReplicas < 4 {
+		t.Errorf("the traffic was led to %d of 4 pods (%v)", d.Status.ReadyReplicas, err)
+	}
 }
 
 // TestLostRevision: without the ReplicaSet the proof is red, and a rollback still

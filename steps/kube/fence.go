@@ -69,6 +69,15 @@ func admit(r ref, annotations map[string]string, f steps.Fence, l lane, context 
 
 func fenced(p *state.Problem) error { return &explained{p, steps.ErrFenced} }
 
+// reopen takes the mark of a fence that is finished with away: after a rollback, the
+// next attempt works under the epoch that the rollback raised and closed.
+func reopen(annotations map[string]string, f steps.Fence) []patchOp {
+	if want := fenceText(f); annotations[FenceAnnotation] == want && annotations[ClosedAnnotation] == want {
+		return []patchOp{add(closedPath, "")}
+	}
+	return nil
+}
+
 // raise gives the patch that makes f the object's fence, testing what was read.
 // closing marks the fence as finished with. Nothing where all is so already,
 // except the test that it stays so.

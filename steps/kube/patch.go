@@ -25,6 +25,10 @@ func test(path string, v any) patchOp    { return patchOp{"test", path, v} }
 func add(path string, v any) patchOp     { return patchOp{"add", path, v} }
 func replace(path string, v any) patchOp { return patchOp{"replace", path, v} }
 
+// versionPath is the version of the whole object: tested where an object is so small
+// and still that any other write is a reason to look again.
+const versionPath = "/metadata/resourceVersion"
+
 // set tests that the field at path still is old (nil: missing) and makes it want.
 // nil is written as null, which the API server reads as missing: unlike a remove
 // it applies to an object that lacks the field too.
@@ -119,6 +123,9 @@ func (ch change) patchFor(live *unstructured.Unstructured, f steps.Fence) ([]pat
 		}
 	}
 	tests, claim := raise(live.GetAnnotations(), f, ch.closes)
+	if !ch.closes && (ch.build == nil || writes(body)) {
+		claim = append(claim, reopen(live.GetAnnotations(), f)...)
+	}
 	ops := append(append(tests, body...), claim...)
 	if !writes(ops) {
 		return nil, nil
@@ -150,7 +157,8 @@ func (ch change) typed(ops []patchOp, context string) (string, error) {
 	if ch.bare {
 		ops = withoutTests(ops)
 	}
-	if ch.command != "" { // it stands for the template; the rest is patched before it
+	ops = slices.DeleteFunc(slices.Clone(ops), func(o patchOp) bool { return o.Path == versionPath }) // stale before anybody has typed it
+	if ch.command != "" {                                                                             // it stands for the template; the rest is patched before it
 		ops = slices.DeleteFunc(slices.Clone(ops), func(o patchOp) bool {
 			return strings.HasPrefix(o.Path, "/spec/template") || strings.HasPrefix(o.Path, annotationsPath)
 		})

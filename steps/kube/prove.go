@@ -233,7 +233,10 @@ func (r *run) capacity(started bool) check {
 			}
 		}
 		text := fmt.Sprintf("revision %s has %d of %d pods ready", w.Set, ready, want)
+		small := r.s.Colours != nil && w.short(want, ready)
 		switch {
+		case small:
+			return no(name, state.Doubtful, fmt.Errorf("%s: a rollback gets its pods first, then leads the traffic there", text)), nil
 		case v.d.Spec.RevisionHistoryLimit != nil && *v.d.Spec.RevisionHistoryLimit == 0:
 			return no(name, state.NotReady, fmt.Errorf("deployment %s keeps no old revisions (revisionHistoryLimit 0)", w.Deployment)), nil
 		case started || ready >= want:

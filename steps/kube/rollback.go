@@ -54,18 +54,52 @@ func (st *strategy) Rollback(ctx context.Context, plan state.Plan, fence steps.F
 	return steps.Verification{Text: text}, nil
 }
 
-// order puts the workload before the traffic where the stable Deployment has no
-// pod to take it: moving the traffic first would answer nobody.
+// order puts the workload before the traffic where the pods that took it before are
+// gone or were scaled down to less than half: moving it first would answer few or
+// nobody.
 func (r *run) order(ctx context.Context, ops []undo) []undo {
-	if r.s.Route == nil || len(ops) < 2 {
+	if r.s.carrier() == nil || len(ops) < 2 {
 		return ops
 	}
 	d, err := r.c.deployment(ctx, deployment(r.plan.Namespace, r.s.Stable.Deployment))
-	if err == nil && d.Status.ReadyReplicas == 0 && r.s.Stable.Ready > 0 {
+	if err == nil && r.s.Stable.short(replicasOf(d.Spec.Replicas), d.Status.ReadyReplicas) {
 		ops = slices.Clone(ops)
 		ops[0], ops[1] = ops[1], ops[0]
+		ops[1].may = func(ctx context.Context, r *run) error { return r.staffed(ctx) }
 	}
 	return ops
+}
+
+// short reports whether a Deployment of so many pods, so many of them ready, must
+// get pods before it can take the traffic over.
+func (w workload) short(want, ready int32) bool {
+	return ready == 0 && w.Ready > 0 || want < w.Replicas && 2*ready < w.Ready
+}
+
+// staffed refuses to lead the traffic to a Deployment without a pod.
+func (r *run) staffed(ctx context.Context) error {
+	o := deployment(r.plan.Namespace, r.s.Stable.Deployment)
+	d, err := r.c.deployment(ctx, o)
+	if err == nil && d.Status.ReadyReplicas == 0 {
+		err = &state.Problem{What: "the traffic stays where it is", Why: o.String() + " has no pod ready that could answer", Code: "no-capacity",
+			Do: "Get its pods ready, then roll back again: " + o.kubectl(r.c.Context, "describe")}
+	}
+	return err
+}
+
+// unused refuses to take away what still gets traffic, because it could not be led
+// back: answers from the new version are better than none.
+func (r *run) unused(ctx context.Context) error {
+	k := r.s.carrier()
+	live, err := r.c.get(ctx, k.ref(r.plan.Namespace))
+	if err != nil {
+		return err
+	}
+	if _, err = k.home(live); err != nil {
+		return &state.Problem{What: "Deployment " + r.s.Canary.Deployment + " is left as it is", Why: k.String() + " still leads traffic to it: " + k.shares(live),
+			Code: "traffic", Do: "Lead the traffic back first, then roll back again."}
+	}
+	return nil
 }
 
 // undoOne carries one operation out and reports it before and after.
@@ -84,9 +118,18 @@ func (r *run) carryOut(ctx context.Context, u undo) (string, error) {
 	if u.before != nil {
 		u.before(ctx, r)
 	}
-	ch, err := r.resolved(ctx, u)
+	var ch change
+	err := r.insist(ctx, func() (err error) {
+		if u.may != nil {
+			if err := u.may(ctx, r); err != nil {
+				return err
+			}
+		}
+		ch, err = u.resolve(ctx, r.c, r.plan.Namespace)
+		return err
+	})
 	if err != nil {
-		return "", err
+		return "", problem(err, u.title)
 	}
 	wrote, err := r.c.write(ctx, ch, r.fence, backward)
 	if err != nil {
@@ -102,17 +145,17 @@ func (r *run) carryOut(ctx context.Context, u undo) (string, error) {
 	return text, nil
 }
 
-// resolved is resolve, tried again while the API server is away.
-func (r *run) resolved(ctx context.Context, u undo) (change, error) {
+// insist calls f again while the API server is away.
+func (r *run) insist(ctx context.Context, f func() error) error {
 	give := time.Now().Add(backwardPatience)
 	var pause backoff
 	for {
-		ch, err := u.resolve(ctx, r.c, r.plan.Namespace)
+		err := f()
 		if err == nil || !transient(err) || time.Now().After(give) {
-			return ch, problem(err, u.title)
+			return err
 		}
 		if err := pause.wait(ctx, false); err != nil {
-			return ch, err
+			return err
 		}
 	}
 }
@@ -166,7 +209,7 @@ func (r *run) backTo(v view) (bool, string) {
 	return enough && old == 0, text
 }
 
-// verify looks whether the rollback took effect: weights as read back, the target
+// verify looks whether the rollback took effect: the traffic's way as read back, the target
 // revision ready, and answers from the target version alone.
 func (r *run) verify(ctx context.Context, ops []undo, report func(state.RollbackOp)) (string, error) {
 	title := r.plan.Target + " ready and answering"
@@ -183,21 +226,17 @@ func (r *run) verify(ctx context.Context, ops []undo, report func(state.Rollback
 
 func (r *run) seen(ctx context.Context) ([]string, error) {
 	var seen []string
-	if r.s.Route != nil {
-		o := r.s.Route.ref(r.plan.Namespace)
+	if k := r.s.carrier(); k != nil {
+		o := k.ref(r.plan.Namespace)
 		live, err := r.c.get(ctx, o)
 		if err != nil {
-			return seen, problem(err, "cannot read the weights back")
+			return seen, problem(err, "cannot read "+o.String()+" back")
 		}
-		at, err := r.s.Route.places(live)
+		text, err := k.home(live)
 		if err != nil {
 			return seen, err
 		}
-		if at.canary.weight != 0 {
-			return seen, &state.Problem{What: o.String() + " still sends traffic to the canary", Why: r.s.Route.shares(live), Code: "traffic",
-				Do: "Set the weights to 100 and 0 by hand."}
-		}
-		seen = append(seen, fmt.Sprintf("weights %d/%d", at.stable.weight, at.canary.weight))
+		seen = append(seen, text)
 	}
 	o := deployment(r.plan.Namespace, r.s.Stable.Deployment)
 	v, err := r.c.view(ctx, o)

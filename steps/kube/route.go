@@ -266,6 +266,19 @@ func (rt route) identity(live *unstructured.Unstructured, p place, s side) []pat
 	return ops
 }
 
+// home implements carrier.
+func (rt route) home(live *unstructured.Unstructured) (string, error) {
+	at, err := rt.places(live)
+	if err != nil {
+		return "", err
+	}
+	if at.canary.weight != 0 {
+		return "", &state.Problem{What: rt.String() + " still sends traffic to the canary", Why: rt.shares(live), Code: "traffic",
+			Do: "Set the weights to 100 and 0 by hand."}
+	}
+	return fmt.Sprintf("weights %d/%d", at.stable.weight, at.canary.weight), nil
+}
+
 // shares says how the traffic is shared out, for a person.
 func (rt route) shares(live *unstructured.Unstructured) string {
 	at, err := rt.places(live)

@@ -15,12 +15,13 @@ import (
 type snapshot struct {
 	Incident   string    `json:"incident"`
 	Kubeconfig string    `json:"kubeconfig,omitempty"`
-	URL        string    `json:"url,omitempty"` // where the service answers
-	Stable     workload  `json:"stable"`        // rolling: the one Deployment
-	Canary     *workload `json:"canary,omitempty"`
+	URL        string    `json:"url,omitempty"`    // where the service answers
+	Stable     workload  `json:"stable"`           // what serves before: stable, the live colour, the one Deployment
+	Canary     *workload `json:"canary,omitempty"` // what serves beside it: canary, the idle colour
 	Route      *route    `json:"route,omitempty"`
+	Colours    *colours  `json:"colours,omitempty"`
 	Weights    []int     `json:"weights,omitempty"`
-	Pods       int32     `json:"pods,omitempty"` // of the canary while it runs
+	Pods       int32     `json:"pods,omitempty"` // of Canary while it runs
 	Batches    *batches  `json:"batches,omitempty"`
 }
 
@@ -37,6 +38,27 @@ func readSnapshot(plan state.Plan) (snapshot, error) {
 func (s snapshot) environment(plan state.Plan) runbook.Environment {
 	return runbook.Environment{Name: plan.Environment, Production: plan.Production, Kubeconfig: s.Kubeconfig,
 		Context: plan.Context, Namespace: plan.Namespace, URL: s.URL}
+}
+
+// carrier is the object that leads the traffic to one Deployment or the other.
+type carrier interface {
+	String() string
+	ref(ns string) ref
+	// shares says where it leads now, for a person.
+	shares(live *unstructured.Unstructured) string
+	// home says how it leads all traffic to where it went before, or why it does not.
+	home(live *unstructured.Unstructured) (string, error)
+}
+
+// carrier gives the plan's, nil where pods take the traffic as they come.
+func (s snapshot) carrier() carrier {
+	switch {
+	case s.Route != nil:
+		return *s.Route
+	case s.Colours != nil:
+		return *s.Colours
+	}
+	return nil
 }
 
 // world is the objects of a plan as they live, or as they would after some stages.

@@ -17,19 +17,21 @@ import (
 // Strategies gives the strategies of this package by name. connect opens an
 // environment's cluster (usually Connect); what it opened is kept, one connection
 // for each kubeconfig and context. traffic may be nil: then no share of traffic is
-// observed and the effects say so.
-func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic steps.Traffic) map[string]steps.Strategy {
-	b := &base{connect: connect, traffic: traffic, patience: usual, open: map[[2]string]*Cluster{}}
-	return map[string]steps.Strategy{
-		"canary":  &strategy{base: b, recipe: canary{}},
-		"rolling": &strategy{base: b, recipe: rolling{}},
+// observed and the effects say so. preview makes the checks of a blue-green rollout.
+func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic steps.Traffic, preview Preview) map[string]steps.Strategy {
+	b := &base{connect: connect, traffic: traffic, preview: preview, patience: usual, open: map[[2]string]*Cluster{}}
+	out := map[string]steps.Strategy{}
+	for _, k := range []recipe{canary{}, blueGreen{}, rolling{}, immediate{}} {
+		out[k.name()] = &strategy{base: b, recipe: k}
 	}
+	return out
 }
 
 // base is what all strategies share.
 type base struct {
 	connect  func(runbook.Environment) (*Cluster, error)
 	traffic  steps.Traffic
+	preview  Preview
 	patience patience
 
 	mu   sync.Mutex
@@ -69,6 +71,12 @@ type recipe interface {
 	deepest(s snapshot) int
 	// undo are the operations of a rollback, in order.
 	undo(s snapshot, ns string) []undo
+}
+
+// careful is a recipe that looks before the writes of a stage: what was ready when
+// an earlier stage ended may no longer be.
+type careful interface {
+	before(ctx context.Context, r *run, i int) error
 }
 
 type strategy struct {
@@ -201,6 +209,11 @@ func (st *strategy) Stage(ctx context.Context, plan state.Plan, i int, fence ste
 		return steps.Effect{}, err
 	}
 	r.fence, r.out = fence, out
+	if k, ok := st.recipe.(careful); ok {
+		if err := k.before(ctx, r, i); err != nil {
+			return steps.Effect{}, err
+		}
+	}
 	if err := r.apply(ctx, st.recipe.changes(r.s, plan.Namespace, i)); err != nil {
 		return steps.Effect{}, err
 	}
@@ -238,11 +251,11 @@ func (st *strategy) Look(ctx context.Context, plan state.Plan) ([]string, error)
 	return lines, g.Wait()
 }
 
-// refs are the plan's objects, the route first.
+// refs are the plan's objects, the carrier first.
 func (r *run) refs() []ref {
 	var out []ref
-	if r.s.Route != nil {
-		out = append(out, r.s.Route.ref(r.plan.Namespace))
+	if k := r.s.carrier(); k != nil {
+		out = append(out, k.ref(r.plan.Namespace))
 	}
 	out = append(out, deployment(r.plan.Namespace, r.s.Stable.Deployment))
 	if r.s.Canary != nil {
@@ -267,7 +280,7 @@ func (r *run) lookAt(ctx context.Context, o ref) (string, error) {
 		}
 	}
 	if o.Kind != "Deployment" {
-		return fmt.Sprintf("%s: %s (%s)", o, r.s.Route.shares(u), own), nil
+		return fmt.Sprintf("%s: %s (%s)", o, r.s.carrier().shares(u), own), nil
 	}
 	return r.lookAtDeployment(ctx, o, own)
 }

@@ -23,6 +23,8 @@ type undo struct {
 	// needs none. Where the revision is gone, restore gets a nil template.
 	of      *workload
 	restore func(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error)
+	// may refuses the operation where the world would make it do harm; nil: never.
+	may func(ctx context.Context, r *run) error
 	// before and after wait for the effect; nil: nothing to wait for. after's text
 	// is what was seen.
 	before func(ctx context.Context, r *run)
@@ -56,6 +58,13 @@ func (w workload) revert(live *unstructured.Unstructured, template map[string]an
 	return w.templateOps(live, template)
 }
 
+// revertWithPods is revert, for a Deployment that the traffic is led back to: it needs
+// the pods it had.
+func (w workload) revertWithPods(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error) {
+	ops, err := w.revert(live, template)
+	return append(ops, w.atLeast(live)...), err
+}
+
 // deepest is "stable takes": all traffic on the canary, both Deployments changed.
 func (canary) deepest(s snapshot) int { return len(s.Weights) + 1 }
 
@@ -65,13 +74,14 @@ func (canary) undo(s snapshot, ns string) []undo {
 		{change: change{id: opTraffic, title: "traffic to " + s.Route.Stable.name() + ": weights 100/0", ref: rt,
 			build: func(live *unstructured.Unstructured) ([]patchOp, error) { return s.Route.shareOps(live, 0) }}},
 		{change: change{id: opStable, title: stable.Name + " back to " + s.Stable.version() + " (" + s.Stable.Set + ")", ref: stable},
-			of: &s.Stable, restore: s.Stable.revert,
+			of: &s.Stable, restore: s.Stable.revertWithPods,
 			after: func(ctx context.Context, r *run) (string, error) { return r.restored(ctx, stable) }},
 		{change: change{id: opCanary, title: can.Name + " as it was", ref: can,
 			build: func(live *unstructured.Unstructured) ([]patchOp, error) {
 				ops, err := s.Canary.imageOps(live, s.Canary.Live)
 				return append(ops, s.Canary.replicaOps(live, s.Canary.Replicas, false)...), err
 			}},
+			may: func(ctx context.Context, r *run) error { return r.unused(ctx) },
 			// Connections to the canary end by themselves before its pods do.
 			before: func(ctx context.Context, r *run) { _, _ = r.answering(ctx) }},
 	}

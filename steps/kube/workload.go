@@ -222,6 +222,14 @@ func (w workload) replicaOps(live *unstructured.Unstructured, want int32, wake b
 	return set("/spec/replicas", old, want)
 }
 
+// atLeast raises the number of pods to what it was before, never lowers it.
+func (w workload) atLeast(live *unstructured.Unstructured) []patchOp {
+	if now, found, _ := unstructured.NestedInt64(live.Object, "spec", "replicas"); found && now >= int64(w.Replicas) {
+		return nil
+	}
+	return w.replicaOps(live, w.Replicas, true)
+}
+
 // template reads the pod template of the revision a rollback restores, as the
 // Deployment had it.
 func (c *Cluster) template(ctx context.Context, ns string, w workload) (map[string]any, error) {

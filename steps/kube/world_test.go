@@ -34,10 +34,11 @@ const ns = "shop"
 // shop is a production namespace on the practice cluster, with a kubelet that
 // makes pods ready at once.
 type shop struct {
-	cfg    *rest.Config
-	client kubernetes.Interface
-	faults *steptest.Faults
-	conn   func(runbook.Environment) (*kube.Cluster, error)
+	cfg     *rest.Config
+	client  kubernetes.Interface
+	faults  *steptest.Faults
+	conn    func(runbook.Environment) (*kube.Cluster, error)
+	preview kube.Preview
 }
 
 var (
@@ -123,7 +124,7 @@ func tend(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
 		return
 	}
 	image := p.Spec.Containers[0].Image
-	status := corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{
+	status := corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", Conditions: []corev1.PodCondition{
 		{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}}
 	running := corev1.ContainerStatus{Name: p.Spec.Containers[0].Name, Ready: true, Image: image,
 		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}
@@ -238,7 +239,7 @@ func (s *shop) order(env runbook.Environment) steps.Order {
 }
 
 func (s *shop) strategy(name string, traffic steps.Traffic) steps.Strategy {
-	return kube.Strategies(s.conn, traffic)[name]
+	return kube.Strategies(s.conn, traffic, s.preview)[name]
 }
 
 // share is the pods' and the route's view of who would answer.

@@ -58,6 +58,7 @@ func Strategy(t *testing.T, world func(t *testing.T) Fixture) {
 		{"rollback of a rollout that never began", rollbackUnstarted},
 		{"an older epoch is fenced out", olderEpochFenced},
 		{"a live foreign incident refuses forward work, never a rollback", foreignIncident},
+		{"what a rollout works on is closed to others, in a second attempt too", holdsItsObjects},
 		{"another writer is no obstacle", storm},
 		{"a cancelled call returns", cancelled},
 	} {
@@ -256,7 +257,8 @@ func killedAnywhere(t *testing.T, w *trial) {
 }
 
 // rollbackEverywhere breaks each stage off after its first write, when it has any
-// effect at all, and takes everything back; the next attempt starts from there.
+// effect at all, and takes everything back; the next attempt starts from there. A
+// stage without operations only looks, and ends by itself.
 func rollbackEverywhere(t *testing.T, w *trial) {
 	for i := 0; ; i++ {
 		p := w.plan(t)
@@ -273,8 +275,9 @@ func rollbackEverywhere(t *testing.T, w *trial) {
 			}
 			return nil
 		})
-		if _, err := w.Strategy().Stage(ctx, p, i, w.fence(), io.Discard); err == nil {
-			t.Errorf("stage %d %q wrote nothing", i, p.Stages[i].Name)
+		_, err := w.Strategy().Stage(ctx, p, i, w.fence(), io.Discard)
+		if wrote := w.Faults.Writes() > 0; wrote != (len(p.Stages[i].Ops) > 0) || wrote == (err == nil) {
+			t.Errorf("stage %d %q of %d operations: wrote %t, broken off there: %v", i, p.Stages[i].Name, len(p.Stages[i].Ops), wrote, err)
 		}
 		cancel()
 		w.Faults.Reset(nil)
@@ -343,6 +346,29 @@ func foreignIncident(t *testing.T, w *trial) {
 		t.Errorf("Prove over a live incident: %+v, %v", proof, err)
 	}
 	w.rollback(t, p)
+	w.restored(t)
+}
+
+// holdsItsObjects lets another incident try forward work on a rollout that is under way.
+func holdsItsObjects(t *testing.T, w *trial) {
+	for attempt := range 2 {
+		p := w.plan(t)
+		w.stage(t, p, 0)
+		if len(p.Stages) == 1 {
+			return // it is finished with its objects
+		}
+		w.Faults.Reset(nil)
+		other := steps.Fence{Incident: "INC-20261122-02"}
+		for i := range p.Stages {
+			if _, err := w.Strategy().Stage(call(t), p, i, other, io.Discard); !errors.Is(err, steps.ErrFenced) {
+				t.Errorf("attempt %d, stage %d %q of another incident: %v, want steps.ErrFenced", attempt+1, i, p.Stages[i].Name, err)
+			}
+		}
+		if n := w.Faults.Writes(); n != 0 {
+			t.Errorf("another incident made %d writes", n)
+		}
+		w.rollback(t, p)
+	}
 	w.restored(t)
 }
 

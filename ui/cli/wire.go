@@ -71,7 +71,7 @@ func (k *kept) Close(why string) error {
 
 // strategies wires what can deploy and undo for a runbook.
 func strategies(rb *runbook.Runbook) map[string]steps.Strategy {
-	return kube.Strategies(kube.Connect, health.Traffic{})
+	return kube.Strategies(kube.Connect, health.Traffic{}, kube.Preview{Environments: rb.Environments, Checker: checker{}})
 }
 
 // keep opens an incident's journal as its keeper and starts the Engine behind its
