@@ -212,6 +212,13 @@ func (r *rig) must(err error) {
 // deploy settles what stands before the deployment and starts it.
 func (r *rig) deploy() {
 	r.t.Helper()
+	r.settle()
+	r.must(r.do(state.Run{Item: "10.deploy"}))
+}
+
+// settle settles what stands before the deployment.
+func (r *rig) settle() {
+	r.t.Helper()
 	in := r.Incident()
 	for _, s := range in.Steps {
 		for _, it := range s.Items {
@@ -222,7 +229,6 @@ func (r *rig) deploy() {
 	}
 	r.must(r.do(state.Run{Item: "9.plan"}))
 	r.until("planned", func(in *state.Incident) bool { return in.Item("9.plan").Status == state.ItemDone })
-	r.must(r.do(state.Run{Item: "10.deploy"}))
 }
 
 // until waits for the journal to make something true.
