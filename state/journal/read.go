@@ -14,14 +14,14 @@ import (
 
 // Report says how a journal stands.
 type Report struct {
-	Events    uint64 // whole, valid events from the start
-	Head      string // hash of the last of them
-	Signed    uint64 // checkpoints sign up to this event
-	PublicKey string // as declared; compare it with the one that people outside hold
-	Torn      int    // bytes after the last newline: a line that was being written
+	Events    uint64 `json:"events"`         // whole, valid events from the start
+	Head      string `json:"head"`           // hash of the last of them
+	Signed    uint64 `json:"signed"`         // checkpoints sign up to this event
+	PublicKey string `json:"public_key"`     // as declared; compare it with the one that people outside hold
+	Torn      int    `json:"torn,omitempty"` // bytes after the last newline: a line that was being written
 	// HeadAt is the event that the head given to Verify belongs to, 0 where none does.
-	HeadAt   uint64
-	Findings []Finding // what Verify found wrong; empty: nothing
+	HeadAt   uint64    `json:"head_at,omitempty"`
+	Findings []Finding `json:"findings,omitempty"` // what Verify found wrong; empty: nothing
 }
 
 // OK reports whether nothing is wrong. A torn tail alone is not: it says that the

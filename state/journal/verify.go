@@ -26,9 +26,9 @@ const (
 
 // Finding is one thing that is wrong with a journal.
 type Finding struct {
-	Kind Kind
-	Line int // 0 where no line is to blame
-	Text string
+	Kind Kind   `json:"kind"`
+	Line int    `json:"line,omitempty"` // 0 where no line is to blame
+	Text string `json:"text"`
 }
 
 func (f Finding) String() string {

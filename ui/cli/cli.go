@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // Exit codes, the same for every verb.
@@ -100,8 +101,9 @@ func (a *app) report(err error) int {
 }
 
 func (a *app) complain(err error) {
+	var mistakes *runbook.Error // its text shows the spots
 	var p *state.Problem
-	if !errors.As(err, &p) {
+	if errors.As(err, &mistakes) || !errors.As(err, &p) {
 		fmt.Fprintln(a.err, "mayday: "+state.CleanLines(err.Error()))
 		return
 	}
