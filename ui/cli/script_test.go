@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"mayday/ui/uitest/term"
 )
 
 // TestMain lets this test binary be mayday too: scripts and tests that need a
@@ -12,5 +14,6 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"mayday": func() { os.Exit(Main(os.Args[1:])) },
+		"bare":   term.Bare,
 	})
 }
