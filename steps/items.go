@@ -297,7 +297,7 @@ func (e *Engine) act(ctx context.Context, w *work, actor state.Actor, a Action, 
 func (e *Engine) outcome(id, run string, got Outcome) state.ItemFinished {
 	f := state.ItemFinished{Item: id, Run: run, Outcome: state.ItemDone, Summary: e.clean(got.Summary)}
 	for _, ev := range got.Evidence {
-		f.Evidence = append(f.Evidence, state.Evidence{Name: state.Clean(ev.Name), Value: e.clean(ev.Value), File: ev.File})
+		f.Evidence = append(f.Evidence, state.Evidence{Name: e.clean(ev.Name), Value: e.clean(ev.Value), File: ev.File})
 	}
 	for k, v := range got.Facts {
 		if f.Facts == nil {
@@ -358,7 +358,9 @@ func (e *Engine) startAutos() {
 	for i := range in.Steps {
 		for j := range in.Steps[i].Items {
 			it := &in.Steps[i].Items[j]
-			if !it.Auto || it.Status != state.ItemOpen || in.Blocker(it) != nil {
+			// They only look: one that a dead keeper left is simply begun again.
+			waits := it.Status == state.ItemOpen || it.Status == state.ItemInterrupted
+			if !it.Auto || !waits || in.Blocker(it) != nil {
 				continue
 			}
 			_, err := e.runItem(e.ctx, e.mayday(), it.ID, nil)

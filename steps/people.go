@@ -168,12 +168,17 @@ func (e *Engine) escalate(actor state.Actor, role string) (state.Answer, error) 
 	return e.simple(actor, open, e.page(in, level, false, true)...)
 }
 
+// callee names whom a level calls: who has the role in this incident, else the rota's.
+func (e *Engine) callee(l state.Level) string {
+	if l.Who != "" {
+		return l.Who
+	}
+	return e.o.Runbook.Holder(l.Role)
+}
+
 // page makes the facts of one page.
 func (e *Engine) page(in *state.Incident, l state.Level, late, byHand bool) []state.Fact {
-	name := l.Who
-	if name == "" {
-		name = e.o.Runbook.Holder(l.Role)
-	}
+	name := e.callee(l)
 	facts := []state.Fact{state.LevelPaged{Role: l.Role, Who: name, Late: late, AtOnce: l.AtOnce, ByHand: byHand}}
 	return append(facts, e.say("page", map[string]string{"role": l.Role, "who": name}, "pages")...)
 }
@@ -194,7 +199,7 @@ func (e *Engine) pageDue(now time.Time) {
 			continue
 		}
 		late := first && now.Sub(l.DueAt()) > lateBy
-		who := e.o.Runbook.Holder(l.Role)
+		who := e.callee(l)
 		if who != "" && told[who] {
 			facts = append(facts, state.LevelPaged{Role: l.Role, Who: who, Late: late, AtOnce: l.AtOnce})
 			continue
