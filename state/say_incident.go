@@ -135,7 +135,7 @@ func (f UpdatePosted) say(*Incident, Event) Saying {
 
 func (f MessageQueued) say(*Incident, Event) Saying {
 	to := f.Channel
-	if f.Audience != "" {
+	if f.Audience != "" && f.Audience != f.Channel {
 		to += " (" + f.Audience + ")"
 	}
 	return Saying{Tag: "message", Text: f.Purpose + " for " + to + " queued", Tone: TonePast}

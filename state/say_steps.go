@@ -18,9 +18,10 @@ func (f AttemptClosed) say(*Incident, Event) Saying {
 
 func (f ItemStarted) say(in *Incident, _ Event) Saying {
 	text := in.title(f.Item) + " started"
-	if len(f.Commands) > 0 {
-		text = phrase(text, f.Commands[0])
-		if more := len(f.Commands) - 1; more > 0 {
+	commands := slices.DeleteFunc(slices.Clone(f.Commands), func(c string) bool { return strings.HasPrefix(c, "cd ") || strings.HasPrefix(c, "export ") })
+	if len(commands) > 0 { // going somewhere is not what was done
+		text = phrase(text, commands[0])
+		if more := len(commands) - 1; more > 0 {
 			text += " (and " + strconv.Itoa(more) + " more)"
 		}
 	}

@@ -152,9 +152,11 @@ func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
 // reading writes a sample: "error rate new 8.1 % (should be < 1 %)".
 func (in *Incident) reading(x Sample) string {
 	text := x.Probe
+	p, _ := in.Probe(x.Probe)
 	switch {
+	case x.Verdict.Known() && x.Text != "" && p.Kind != "" && p.Kind != "prometheus":
+		text += " " + x.Text // "6/6 ready" says more than its number
 	case x.Verdict.Known():
-		p, _ := in.Probe(x.Probe)
 		text += " " + Quantity(x.Value, p.Unit)
 		if limit := p.Text(); limit != "" && x.Verdict != OK {
 			text += fmt.Sprintf(" (should be %s)", limit)

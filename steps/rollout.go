@@ -237,7 +237,11 @@ func planLines(p state.Plan) []string {
 		}
 		short = append(short, line)
 	}
-	return append(append(short, "# R takes it back to "+p.Target+". The commands:"), long...)
+	back := "# R takes it back to " + p.Target + ". The commands:"
+	if !p.Production {
+		back = "# R is for production and leaves " + p.Environment + " as it is. The commands:"
+	}
+	return append(append(short, back), long...)
 }
 
 func planText(p state.Plan) string {

@@ -256,8 +256,12 @@ func previewed(a state.Answer) []dialog.Line {
 		if len(out) > 0 {
 			out = append(out, dialog.Line{})
 		}
+		tone := dialog.Plain // a message, to be read
+		if strings.Contains(text, "\n@@ ") {
+			tone = dialog.Diff
+		}
 		for _, l := range strings.Split(text, "\n") {
-			out = append(out, dialog.Line{Tone: dialog.Diff, Text: l})
+			out = append(out, dialog.Line{Tone: tone, Text: l})
 		}
 	}
 	if len(out) == 0 {

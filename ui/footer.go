@@ -53,6 +53,8 @@ func (m *Model) next() string {
 		return "the rollback failed: f shows what to do by hand; R tries again"
 	case rb.Status == state.RollbackDone && m.rollbackShown():
 		return "rolled back: enter closes this; then t opens the next attempt, u tells the others"
+	case !in.Open() && in.Drill != "" && in.Score == nil && !m.replay():
+		return "the drill is over: the incident is " + string(in.Status) + "; q leaves and prints the score card"
 	case !in.Open():
 		return "the incident is " + string(in.Status) + "; q quits"
 	case len(in.Closed) >= in.Attempt && in.Attempt > 0 && m.list.Chosen() == "":
@@ -75,6 +77,9 @@ func (m *Model) itemHint(it *state.Item) string {
 		if w.Status != state.RolloutAsking || why == "" {
 			why = "at " + stageName(w)
 		}
+		if !w.Production {
+			return head + " " + word + ": enter decides (" + why + ")"
+		}
 		return head + " " + word + ": enter decides, R rolls back (" + why + ")"
 	}
 	switch it.Status {
@@ -82,7 +87,7 @@ func (m *Model) itemHint(it *state.Item) string {
 		if end, ok := in.MonitoringEnds(); ok && it.ID == state.ItemMonitor {
 			return head + ": another " + theme.Clock(max(end.Sub(m.now), 0)) + " to watch; R rolls back"
 		}
-		if mine {
+		if mine && r.Production {
 			return head + " runs (" + stageName(r) + "): enter shows the rollout, R takes it back, C stops it there"
 		}
 		return head + " runs: enter shows its output, C cancels it"

@@ -226,6 +226,9 @@ func whyEnded(m *Model) string {
 
 func whyNoCheck(m *Model) string {
 	it := m.list.Selected(m.scene)
+	if why := whyEnded(m); why != "" {
+		return why
+	}
 	return unless(it != nil && it.Kind == state.Check, "this item is not one to check; enter does what it needs")
 }
 
@@ -243,6 +246,9 @@ func whyNoOverride(m *Model) string {
 }
 
 func whyNoLevels(m *Model) string {
+	if why := whyEnded(m); why != "" {
+		return why
+	}
 	return unless(len(m.scene.Incident.Levels) > 0, "nobody is paged at this severity; S changes it")
 }
 

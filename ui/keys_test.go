@@ -194,9 +194,9 @@ func TestUpdateDraft(t *testing.T) {
 		r.keys("tab", "tab")
 		r.text("!")
 		r.keys("shift+tab", "shift+tab", "down")
-		r.shows("We are identified for customers!") // edited by hand: kept
+		r.shows("!We are identified for customers") // edited by hand: kept
 		r.keys("ctrl+s")
-		want := state.PostUpdate{Audience: "customers", Status: state.Fixing, Text: "We are identified for customers!"}
+		want := state.PostUpdate{Audience: "customers", Status: state.Fixing, Text: "!We are identified for customers"}
 		if got := r.desk.last(); got != want {
 			t.Errorf("sent %#v, want %#v", got, want)
 		}

@@ -111,13 +111,21 @@ func (m *Model) pageDialog(l state.Level) {
 		late = ", late"
 	}
 	role := l.Role
-	d := m.open(dialog.Spec{Title: "The " + l.Role + " was paged", NotBefore: m.real.Add(barGuard), Button: "do it",
+	d := m.open(dialog.Spec{Title: "The " + l.Role + " was paged", NotBefore: m.real.Add(barGuard), Button: "do it", Keys: [][2]string{{"a", "acknowledge"}},
 		Intro: []string{fmt.Sprintf("%s was paged at %s%s, because the incident is not mitigated yet.", who, l.Paged.Format("15:04:05"), late)},
 		Fields: []dialog.Field{{Name: "do", Label: "What now", Kind: dialog.Choice, Options: []dialog.Option{
 			{Value: "later", Label: "go on working", Help: "the page stays open; a acknowledges it later"},
 			{Value: "ack:" + l.Role, Label: "acknowledge", Help: "they have it: the re-pages stop"},
 		}}}}, func(v map[string]string) tea.Cmd { return m.escalation(v["do"]) })
 	d.quick = map[string]func() tea.Cmd{"a": func() tea.Cmd { return m.do(state.Ack{Role: role}) }}
+}
+
+// expected is when the fix is expected: as last told, else as agreed in step 2.
+func expected(in *state.Incident) string {
+	if it := in.Item("2.timeline"); in.ETA == "" && it != nil {
+		return it.Value
+	}
+	return in.ETA
 }
 
 // audiences of a status update.
@@ -133,7 +141,7 @@ func (m *Model) update() tea.Cmd {
 	d := m.open(dialog.Spec{Title: "Status update", Button: "send", Fields: []dialog.Field{
 		{Name: "audience", Label: "To", Kind: dialog.Choice, Options: audiences},
 		{Name: "status", Label: "Status", Kind: dialog.Choice, Options: statuses, Value: string(in.Status)},
-		{Name: "eta", Label: "Expected", Hint: "15 minutes", Value: in.ETA},
+		{Name: "eta", Label: "Fixed by when", Hint: "15 minutes", Value: expected(in)},
 		{Name: "text", Label: "Message, as it will be sent", Kind: dialog.Area, Required: true},
 	}}, func(v map[string]string) tea.Cmd {
 		return m.do(state.PostUpdate{Audience: v["audience"], Status: state.Status(v["status"]), ETA: v["eta"], Text: v["text"]})

@@ -163,22 +163,9 @@ func (m *Model) tabLine(w int) string {
 }
 
 func (m *Model) tabNote(t tab) string {
-	in := m.scene.Incident
 	switch t {
 	case tabMetrics:
-		worst, n := state.OK, 0
-		for _, p := range in.Probes {
-			x, ok := m.scene.Reading(p, m.now)
-			if !ok || x.Verdict == state.OK {
-				continue
-			}
-			if x.Verdict.Worse() > worst.Worse() {
-				worst, n = x.Verdict, 0
-			}
-			if x.Verdict == worst {
-				n++
-			}
-		}
+		worst, n := m.panes.metrics.Worst(m.scene, m.now)
 		if n > 0 {
 			word, st := m.t.Verdict(worst)
 			return " " + st.Render(fmt.Sprintf("%d %s", n, word))

@@ -11,6 +11,7 @@ import (
 	"charm.land/bubbles/v2/textarea"
 	"charm.land/bubbles/v2/textinput"
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"mayday/ui/theme"
 )
@@ -73,6 +74,8 @@ type Spec struct {
 	Button string // what submitting does, in one or two words; empty: there is nothing to submit
 	// Check says why the values cannot be submitted yet, "" if they can. Optional.
 	Check func(values map[string]string) string
+	// Keys are other keys that answer at once, for the line of keys: "a acknowledge".
+	Keys [][2]string
 	// NotBefore: keys are ignored until then, for what pops up by itself.
 	NotBefore time.Time
 }
@@ -110,29 +113,34 @@ type field struct {
 func New(t *theme.Theme, spec Spec) *Dialog {
 	d := &Dialog{t: t, spec: spec, page: 1}
 	for _, f := range spec.Fields {
-		d.fields = append(d.fields, newField(f))
+		d.fields = append(d.fields, newField(t, f))
 	}
 	d.focusOn(0)
 	return d
 }
 
-func newField(f Field) *field {
+func newField(t *theme.Theme, f Field) *field {
 	x := &field{Field: f}
 	switch f.Kind {
 	case Text:
 		x.line = textinput.New()
-		x.line.Prompt, x.line.Placeholder, x.line.CharLimit = "", f.Hint, 2000
-		st := textinput.Styles{}
-		x.line.SetStyles(st) // a cursor that does not blink, and no colours of its own
+		x.line.Prompt, x.line.Placeholder, x.line.CharLimit = "", f.example(), 2000
+		st := textinput.Styles{} // a cursor that does not blink
+		if !t.Plain {
+			faint := lipgloss.NewStyle().Foreground(t.Hint)
+			st.Focused.Placeholder, st.Blurred.Placeholder = faint, faint
+		}
+		x.line.SetStyles(st)
 		x.line.SetValue(f.Value)
 		x.line.CursorEnd()
 	case Area:
 		x.area = textarea.New()
-		x.area.Prompt, x.area.Placeholder, x.area.CharLimit = "", f.Hint, 10000
+		x.area.Prompt, x.area.Placeholder, x.area.CharLimit = "", f.example(), 10000
 		x.area.ShowLineNumbers = false
 		x.area.SetStyles(textarea.Styles{})
 		x.area.SetHeight(6)
 		x.area.SetValue(f.Value)
+		x.area.MoveToBegin()
 	case Choice:
 		for i, o := range f.Options {
 			if o.Value == f.Value {
@@ -141,6 +149,14 @@ func newField(f Field) *field {
 		}
 	}
 	return x
+}
+
+// example is the hint of an empty field, which must not look like something filled in.
+func (f *Field) example() string {
+	if f.Hint == "" {
+		return ""
+	}
+	return "(" + f.Hint + ")"
 }
 
 // Title gives the dialog's title.
@@ -184,6 +200,7 @@ func (d *Dialog) SetValue(name, v string) {
 			f.line.SetValue(v)
 		case Area:
 			f.area.SetValue(v)
+			f.area.MoveToBegin() // read from its start
 		}
 	}
 }

@@ -19,8 +19,9 @@ func (d *Dialog) View(w, h int) string {
 		bw = min(bw, w-4)
 	}
 	iw, room := theme.Inner(bw, h)
-	fields, focus := d.fieldLines(iw)
 	foot := d.foot(iw)
+	d.growAreas(iw, room-len(foot)-len(d.spec.Intro)-1)
+	fields, focus := d.fieldLines(iw)
 	var intro []string
 	for _, s := range d.spec.Intro {
 		for _, l := range theme.Wrap(theme.Safe(s), iw) {
@@ -65,6 +66,9 @@ func (d *Dialog) bodyLines(w int) []string {
 		indent := ""
 		if l.Tone == Command {
 			indent = "  "
+			if said, ok := strings.CutPrefix(text, "# "); ok { // what the commands do, for the eye to find
+				indent, st, text = "", d.t.Running, said
+			}
 		}
 		for _, part := range theme.Wrap(text, max(w-len(indent), 1)) {
 			out = append(out, indent+st.Render(part))
@@ -153,6 +157,23 @@ func (d *Dialog) fieldLines(w int) (lines []string, focus int) {
 	return lines, focus
 }
 
+// growAreas gives areas the height that their text needs, as far as there is room:
+// what is about to be sent should be seen whole.
+func (d *Dialog) growAreas(w, room int) {
+	for _, f := range d.fields {
+		if f.Kind != Area {
+			continue
+		}
+		need := 1
+		for _, l := range strings.Split(f.area.Value(), "\n") {
+			need += theme.Width(l)/max(w-3, 1) + 1
+		}
+		f.area.SetHeight(1)
+		lines, _ := d.fieldLines(w)
+		f.area.SetHeight(max(min(need, room-len(lines)+1), 3))
+	}
+}
+
 // options are the answers one below the other; at is the line of the chosen one.
 func (d *Dialog) options(f *field, on bool, w int) (out []string, at int) {
 	widest := 0
@@ -228,13 +249,15 @@ func (d *Dialog) foot(w int) []string {
 		key("enter", d.spec.Button)
 	case d.fields[d.focus].Kind == Area:
 		key("ctrl+s", d.spec.Button)
-		key("tab", "to the button")
 	default:
 		key("enter", "next field")
 		key("ctrl+s", d.spec.Button)
 	}
 	if len(d.fields) > 1 {
 		key("tab", "move")
+	}
+	for _, k := range d.spec.Keys {
+		key(k[0], k[1])
 	}
 	if d.spec.Button != "" || d.loading != "" {
 		key("esc", "cancel")
@@ -249,7 +272,7 @@ func (d *Dialog) foot(w int) []string {
 		}
 	}
 	if d.why != "" {
-		return []string{d.t.BadStrong.Render(theme.Cut(d.why, w)), line}
+		return []string{d.t.WarnStrong.Render(theme.Cut(theme.Bang+" "+d.why, w)), line}
 	}
 	return []string{line}
 }

@@ -23,6 +23,7 @@ type reading struct {
 	state.Sample
 	has  bool
 	word string // the verdict's word; "red before" for what was ill before the rollout
+	idle string // why having nothing to say is as it should be; empty: it is not
 }
 
 // Words for verdicts that are no news: production was broken when mayday opened.
@@ -47,6 +48,7 @@ func newBoard(s *state.Scene, now time.Time) *board {
 func (b *board) look(p *state.Probe) reading {
 	x, ok := b.s.Reading(*p, b.now)
 	r := reading{Sample: x, has: ok, word: string(x.Verdict)}
+	r.idle = b.idle(p, r)
 	if !ok || x.Verdict != state.Crit && x.Verdict != state.Warn {
 		return r
 	}
@@ -60,10 +62,32 @@ func (b *board) look(p *state.Probe) reading {
 	return r
 }
 
+// idle says why a version's probe has nothing to say, where that is as it should
+// be: the version does not serve, or does no longer. "" where it should.
+func (b *board) idle(p *state.Probe, r reading) string {
+	if !r.has || r.Verdict != state.NoData {
+		return ""
+	}
+	in := b.s.Incident
+	x := in.Production()
+	switch {
+	case p.Role == state.RoleNew && (x == nil || x.Started.IsZero()):
+		return "not in production yet"
+	case p.Role == state.RoleNew && x.Status == state.RolloutRolledBack:
+		return theme.Safe(x.Version) + " was taken back"
+	case p.Role == state.RoleOld && x != nil && x.Status == state.RolloutDone:
+		return theme.Safe(x.Target) + " serves no more"
+	}
+	return ""
+}
+
 // rank orders worst first; what was ill before comes after what is news.
 func (r reading) rank() int {
 	if r.word == redBefore || r.word == amberBefore {
 		return 1
+	}
+	if r.idle != "" {
+		return 0
 	}
 	return 2 * r.Verdict.Worse()
 }
@@ -126,6 +150,8 @@ func (b *board) notes(p *state.Probe, r reading) []string {
 	}
 	switch {
 	case !r.has:
+	case r.idle != "":
+		return []string{r.idle}
 	case r.Verdict == state.Stale:
 		add(theme.Span(b.age(r)) + " old")
 	case !r.Verdict.Known():

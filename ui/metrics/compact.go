@@ -69,6 +69,8 @@ func (p *Pane) entry(b *board, i int, name string) string {
 	switch {
 	case !r.has:
 		return out + p.t.Faint.Render("waiting")
+	case r.idle != "":
+		return out + p.t.Past.Render(theme.Dash)
 	case !r.Verdict.Known():
 		return out + p.tint(r).Render(r.label()+" "+theme.Age(b.age(r)))
 	case r.Verdict != state.OK:

@@ -73,7 +73,8 @@ func (p *Pane) caption(b *board, main, old *state.Probe, r reading) string {
 	}
 	for i, v := range []*float64{main.Warn, main.Crit} {
 		if v != nil {
-			out += p.t.Past.Render("  " + []string{"warn", "crit"}[i] + " " + theme.Safe(state.Quantity(*v, main.Unit)))
+			out += p.t.Past.Render("  ") + []theme.Style{p.t.Warn, p.t.Bad}[i].Render([]string{"warn", "crit"}[i]) +
+				p.t.Past.Render(" "+theme.Safe(state.Quantity(*v, main.Unit)))
 		}
 	}
 	return out + p.t.Past.Render("   last "+theme.Span(p.Span()))
@@ -92,10 +93,14 @@ func (p *Pane) marks(b *board) []chart.Mark {
 		if !r.Production {
 			continue
 		}
+		weight := 0
 		for j := range r.Stages {
 			label := r.Stages[j].Name
 			if w := r.Stages[j].Weight; w > 0 {
-				label = state.Quantity(float64(w), "%")
+				if w == weight {
+					continue // another stage at the same weight: 100 % and then stable too
+				}
+				weight, label = w, state.Quantity(float64(w), "%")
 			}
 			put(r.Stages[j].Started, label, p.t.Running)
 		}

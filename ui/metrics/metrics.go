@@ -17,23 +17,28 @@ import (
 // spans are the time ranges to zoom through.
 var spans = []time.Duration{2 * time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 4 * time.Hour}
 
+// longest is the index of what is shown without zooming, once there is that much.
+const longest = 2
+
 // Pane is the metrics pane: what is selected, pinned and in sight. View remembers
 // the order it drew, which is the order the cursor moves in. Not safe for
 // concurrent use.
 type Pane struct {
 	t      *theme.Theme
-	sel    string // the selected probe; empty: the first
+	sel    string // the probe selected by hand; empty: follow
+	follow string // without a choice: the gate's probe, or the worst
 	top    int    // the first row in sight
 	page   int    // rows in sight, of the last View
 	order  []string
-	zoom   int
+	zoom   int  // index into spans
+	zoomed bool // by hand; else the incident so far, up to fifteen minutes
 	worst  bool
 	pinned map[string]bool
 }
 
-// New makes a pane that shows the last fifteen minutes in the runbook's order.
+// New makes a pane in the runbook's order that charts what matters most just now.
 func New(t *theme.Theme) *Pane {
-	return &Pane{t: t, zoom: 2, pinned: map[string]bool{}, page: 1}
+	return &Pane{t: t, zoom: longest, pinned: map[string]bool{}, page: 1}
 }
 
 // SetTheme changes the colours.
@@ -64,7 +69,12 @@ func (p *Pane) move(by int) {
 	p.sel = p.order[min(max(p.cursor()+by, 0), len(p.order)-1)]
 }
 
-func (p *Pane) cursor() int { return max(slices.Index(p.order, p.sel), 0) }
+func (p *Pane) cursor() int {
+	if at := slices.Index(p.order, p.sel); at >= 0 {
+		return at
+	}
+	return max(slices.Index(p.order, p.follow), 0)
+}
 
 // Selected names the probe under the cursor; empty before the first View.
 func (p *Pane) Selected() string {
@@ -75,7 +85,9 @@ func (p *Pane) Selected() string {
 }
 
 // Zoom shows a shorter (+1) or a longer (-1) stretch of time.
-func (p *Pane) Zoom(by int) { p.zoom = min(max(p.zoom-by, 0), len(spans)-1) }
+func (p *Pane) Zoom(by int) {
+	p.zoom, p.zoomed = min(max(p.zoom-by, 0), len(spans)-1), true
+}
 
 // Span is the stretch of time shown.
 func (p *Pane) Span() time.Duration { return spans[p.zoom] }
@@ -98,6 +110,7 @@ func (p *Pane) WorstFirst() { p.worst = !p.worst }
 func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) string {
 	b := newBoard(s, now)
 	rows := p.arrange(b)
+	p.attend(b)
 	iw, ih := theme.Inner(w, h)
 	table, chart := split(len(rows), ih)
 	p.scroll(table)
@@ -161,6 +174,48 @@ func (p *Pane) arrange(b *board) []int {
 	return rows
 }
 
+// attend picks the stretch of time and the probe to chart, where nobody chose: the
+// new version's while it goes out, else the worst, and that one until another is worse.
+func (p *Pane) attend(b *board) {
+	if in := b.s.Incident; !p.zoomed && !in.Declared.IsZero() {
+		p.zoom = 0
+		for p.zoom < longest && b.now.Sub(in.Declared) > spans[p.zoom] {
+			p.zoom++
+		}
+	}
+	r := b.s.Incident.Production()
+	gated := r != nil && r.Status.Active()
+	best, at := -1, ""
+	for _, name := range p.order {
+		x, read, _ := b.of(name)
+		rank := read.rank()
+		if gated && x.Role == state.RoleNew {
+			rank += 100
+		}
+		if rank > best || rank == best && name == p.follow {
+			best, at = rank, name
+		}
+	}
+	p.follow = at
+}
+
+// Worst says how many probes are how ill, for a tab; OK and 0 where all are well.
+func (p *Pane) Worst(s *state.Scene, now time.Time) (state.Verdict, int) {
+	b := newBoard(s, now)
+	worst, n := state.OK, 0
+	for i := range b.read {
+		r := &b.read[i]
+		switch {
+		case !r.has || r.rank() < 2:
+		case r.Verdict.Worse() > worst.Worse():
+			worst, n = r.Verdict, 1
+		case r.Verdict == worst:
+			n++
+		}
+	}
+	return worst, n
+}
+
 func (p *Pane) scroll(rows int) {
 	p.page = max(rows, 1)
 	at := p.cursor()
@@ -185,7 +240,9 @@ func (p *Pane) title(b *board) string {
 func (p *Pane) counts(b *board) string {
 	n := map[string]int{}
 	for i := range b.read {
-		n[b.read[i].word]++
+		if b.read[i].idle == "" {
+			n[b.read[i].word]++
+		}
 	}
 	var parts []string
 	for _, v := range []state.Verdict{state.Crit, state.Warn, state.Error, state.NoData, state.Stale} {

@@ -92,8 +92,11 @@ func (p *Pane) verdict(b *board, r reading) string {
 }
 
 func (p *Pane) tint(r reading) theme.Style {
-	if r.word == redBefore || r.word == amberBefore {
+	switch {
+	case r.word == redBefore || r.word == amberBefore:
 		return p.t.WarnStrong
+	case r.idle != "":
+		return p.t.Past
 	}
 	_, st := p.t.Verdict(r.Verdict)
 	return st

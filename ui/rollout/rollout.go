@@ -133,6 +133,7 @@ func (p *Pane) rollout(s *state.Scene, r *state.Rollout, now time.Time, w, h int
 		}
 	}
 	if h > len(out) {
+		out = append(out, p.table(r, now, w)...)
 		out = append(out, p.more(s.Incident, r, now, w)...)
 	}
 	return out
@@ -144,14 +145,17 @@ func (p *Pane) call(r *state.Rollout) string {
 	if i := r.Stage(); i < len(r.Stages) {
 		at = theme.Safe(r.Stages[i].Name)
 	}
-	keys := ": g goes on, R takes it back"
+	keys, back := ": g goes on, R takes it back", "R takes it back"
+	if !r.Production { // R is for production
+		keys, back = ": g goes on", "its item can be run again"
+	}
 	switch r.Status {
 	case state.RolloutPlanned:
 		return p.t.Past.Render(fmt.Sprintf("planned, nothing has happened yet: %d stages", len(r.Stages)))
 	case state.RolloutAsking:
 		return p.t.WarnStrong.Render("paused at " + at + ", you decide" + keys)
 	case state.RolloutInterrupted:
-		return p.t.WarnStrong.Render("interrupted in " + at + ": g reads the world again and goes on, R takes it back")
+		return p.t.WarnStrong.Render("interrupted in " + at + ": g reads the world again and goes on, " + back)
 	case state.RolloutStopped:
 		return p.t.WarnStrong.Render("stopped in " + at + " and left as it stands" + keys)
 	case state.RolloutFailed:
@@ -159,7 +163,7 @@ func (p *Pane) call(r *state.Rollout) string {
 		if r.Problem != nil {
 			why = ", " + theme.Safe(r.Problem.Error())
 		}
-		return p.t.BadStrong.Render("failed in "+at+": R takes it back") + p.t.Bad.Render(why)
+		return p.t.BadStrong.Render("failed in "+at+": "+back) + p.t.Bad.Render(why)
 	case state.RolloutDone:
 		return p.t.Good.Render("done in " + theme.Clock(r.Ended.Sub(r.Started)))
 	}

@@ -68,9 +68,12 @@ func (p *Pane) versions(r *state.Rollout, w int) string {
 		left, right = "stable", "canary"
 	}
 	var oldShare, newShare string
-	if weighted(r) {
+	switch {
+	case r.Status == state.RolloutDone: // also where the last stages moved no traffic
+		left, right, oldShare, newShare = "", "everywhere", "gone", ""
+	case weighted(r):
 		oldShare, newShare = fmt.Sprintf(" %d %%", 100-r.Weight()), fmt.Sprintf(" %d %%", r.Weight())
-	} else {
+	default:
 		newShare = fmt.Sprintf(" %d of %d", r.Stage(), len(r.Stages))
 	}
 	effect := ""
@@ -195,7 +198,7 @@ func (p *Pane) some(cells []string, lo, hi int) string {
 		part = append([]string{p.t.Good.Render(fmt.Sprintf("%d %s", lo, theme.Check))}, part...)
 	}
 	if rest := len(cells) - hi; rest > 0 {
-		part = append(part, p.t.Faint.Render(fmt.Sprintf("%d %s", rest, theme.Circle)))
+		part = append(part, p.t.Faint.Render(fmt.Sprintf("+%d %s", rest, theme.Circle)))
 	}
 	return p.join(part, 1)
 }
@@ -238,6 +241,46 @@ func (p *Pane) gate(s *state.Scene, r *state.Rollout, w int) string {
 		return theme.Fit(left, w)
 	}
 	return theme.Row(left, right, w)
+}
+
+// table lists the stages below each other, with what was seen and how long each took.
+func (p *Pane) table(r *state.Rollout, now time.Time, w int) []string {
+	name := 0
+	for i := range r.Stages {
+		name = max(name, theme.Width(theme.Safe(r.Stages[i].Name)))
+	}
+	name = min(name, max(w/3, 10))
+	out := []string{""}
+	for i := range r.Stages {
+		s := &r.Stages[i]
+		glyph, word, st := p.t.Status(s.Status)
+		says := word
+		switch {
+		case s.Status == state.ItemOpen && s.Hold > 0:
+			says = "then its gate must hold for " + theme.Span(s.Hold.D())
+		case s.Status == state.ItemOpen:
+			says = ""
+		case s.Effect != "":
+			says = theme.Safe(s.Effect)
+			if took := s.Effected.Sub(s.Started); took > 0 {
+				says += " after " + theme.Span(took)
+			}
+		}
+		left := st.Render(glyph) + " " + p.t.Text.Render(theme.Fit(theme.Safe(s.Name), name)) + "  " + p.t.Past.Render(says)
+		right := ""
+		if !s.Started.IsZero() {
+			end := s.Passed
+			if end.IsZero() {
+				end = now
+			}
+			right = p.t.Faint.Render(s.Started.UTC().Format("15:04:05")) + p.t.Past.Render("  "+theme.Clock(max(end.Sub(s.Started), 0)))
+		}
+		if i == r.Stage() && s.Status != state.ItemOpen && s.Status != state.ItemDone {
+			right = p.holding(r, i, now) + "  " + right
+		}
+		out = append(out, theme.Row(left, right, w))
+	}
+	return append(out, "")
 }
 
 // more is what a tall pane adds: every reason, the way back, the next writes.

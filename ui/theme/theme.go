@@ -54,6 +54,9 @@ type Theme struct {
 	RollbackKey   Style // the R in the header
 	BarArmed      Style // the bar that counts down to the rollback
 
+	// Hint is the colour of an example in an empty field; nil where colours are off.
+	Hint color.Color
+
 	// Plain is true where colours are off.
 	Plain bool
 
@@ -131,6 +134,7 @@ func (t *Theme) coloured(p colorprofile.Profile) {
 		}
 		return p.Convert(x.rgb)
 	}
+	t.Hint = c(dim)
 	fg := func(x tint) Style { return style(ansi.Style{}.ForegroundColor(c(x))) }
 	bold := func(x tint) Style { return style(ansi.Style{}.Bold().ForegroundColor(c(x))) }
 	on := func(front, back tint) Style {
