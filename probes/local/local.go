@@ -70,6 +70,10 @@ type Local struct {
 	files  []*targetFile
 	newest atomic.Int64 // incident time of the newest scrape, ms
 
+	// write lets one scrape store at a time: series whose numbers come in out of order
+	// make the store sort its index under the eyes of queries.
+	write sync.Mutex
+
 	mu      sync.Mutex
 	running map[string]*target
 }

@@ -112,6 +112,8 @@ func (l *Local) fetch(ctx context.Context, t *target) error {
 
 // append stores one page: all of it or, on an error, nothing.
 func (l *Local) append(ctx context.Context, t *target, at int64) error {
+	l.write.Lock()
+	defer l.write.Unlock()
 	app := l.head.Appender(ctx)
 	if err := l.fill(app, t, at); err != nil {
 		return errors.Join(err, app.Rollback())
@@ -196,6 +198,8 @@ func (l *Local) end(t *target) {
 }
 
 func (l *Local) finish(ctx context.Context, t *target, at int64, up float64) {
+	l.write.Lock()
+	defer l.write.Unlock()
 	app := l.head.Appender(ctx)
 	var err error
 	for _, s := range t.series {
