@@ -1,11 +1,20 @@
 package cli
 
 import (
+	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mayday/state"
+	"mayday/state/journal"
+	"mayday/state/runbook"
+	"mayday/steps"
 	"mayday/ui/uitest/term"
 )
 
@@ -16,4 +25,67 @@ func TestMain(m *testing.M) {
 		"mayday": func() { os.Exit(Main(os.Args[1:])) },
 		"bare":   term.Bare,
 	})
+}
+
+// TestScripts runs testdata/script/*.txtar: what a person types, and what comes back.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("MAYDAY_HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("MAYDAY_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
+			env.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "incident": recorded},
+	})
+}
+
+// exits runs a command and checks its exit code: exits 2 mayday list --bogus.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var e *exec.ExitError
+		if !errors.As(err, &e) {
+			ts.Fatalf("%v", err)
+		}
+		code = e.ExitCode()
+	}
+	if code != want {
+		ts.Fatalf("exit %d, want %d", code, want)
+	}
+}
+
+// recorded leaves an incident's journal: incident ID TITLE open|ended. It was
+// declared with mayday.yaml of the script's folder.
+func recorded(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: incident ID TITLE open|ended")
+	}
+	j, err := journal.Create(journal.Folder(ts.Getenv("MAYDAY_HOME"), args[0]))
+	ts.Check(err)
+	at := time.Date(2026, 11, 22, 3, 14, 15, 0, time.UTC)
+	alice := state.Actor{User: "alice", Host: "bastion-1", PID: 4711, Via: "cockpit"}
+	facts := []state.Fact{
+		state.Declared{ID: args[0], Title: args[1], Severity: 1, Service: "shop", Policy: state.DefaultPolicy(1),
+			Steps: steps.Catalogue(&runbook.Runbook{}), PublicKey: j.PublicKey(), Runbook: ts.MkAbs("mayday.yaml")},
+		state.NoteAdded{Text: "customers report it since 02:50"},
+		state.ItemChecked{Item: "1.affected", Value: "logins"},
+	}
+	if args[2] == "ended" {
+		facts = append(facts, state.DecisionMade{Choice: "wait", Rationale: "it can wait until Monday"})
+	}
+	for i, f := range facts {
+		_, err := j.Append(at.Add(time.Duration(i)*time.Second), alice, 0, f)
+		ts.Check(err)
+	}
+	_, err = j.Checkpoint(at.Add(time.Minute))
+	ts.Check(err)
+	ts.Check(j.Close())
 }
