@@ -67,11 +67,19 @@ func owes(r *state.Rollout) string {
 	return ""
 }
 
-// closeAttempt says what the last keeper had no time for: that the attempt is over.
+// closeAttempt says what whoever rolled back had no time for: that the attempt is
+// over, here and to the people outside.
 func (e *Engine) closeAttempt(in *state.Incident, r *state.Rollout) {
 	if len(in.Closed) >= in.Attempt {
 		return
 	}
 	e.must(e.mayday(), append(stopped(in), state.AttemptClosed{N: in.Attempt, Outcome: "rolled back to " + r.Target},
 		state.StatusChanged{To: state.Identified, Why: "rolled back to " + r.Target})...)
+	rb := in.Rollback
+	for _, m := range in.Messages {
+		if m.Purpose == "rollback" && !m.Queued.Before(rb.Started) {
+			return
+		}
+	}
+	e.must(e.mayday(), e.say("rollback", map[string]string{"target": r.Target, "reason": rb.Trigger, "verified": rb.Verified}, "team", "stakeholders")...)
 }

@@ -140,7 +140,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.flags.as, "as", "", "play another person (in a drill only)")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
 	c.AddCommand(a.drillCommand(), a.replayCommand(), a.journalCommand(), a.listCommand(), a.showCommand(),
-		a.approveCommand(), a.ackCommand(), a.noteCommand(), a.rollbackCommand(), a.versionCommand())
+		a.approveCommand(), a.ackCommand(), a.noteCommand(), a.rollbackCommand(), a.incidentCommand(), a.keeperCommand(), a.versionCommand())
 	return c
 }
 

@@ -15,7 +15,7 @@ import (
 // tell sends one intent to the open incident's keeper, or acts as the keeper for
 // as long as it takes.
 func (a *app) tell(ctx context.Context, intent state.Intent) (state.Answer, error) {
-	s, err := a.join(ctx, false)
+	s, err := a.join(ctx, "cli", false)
 	if err != nil {
 		return state.Answer{}, err
 	}
@@ -24,7 +24,7 @@ func (a *app) tell(ctx context.Context, intent state.Intent) (state.Answer, erro
 }
 
 // join opens a session on the incident that --incident names, or the only open one.
-func (a *app) join(ctx context.Context, watch bool) (*session, error) {
+func (a *app) join(ctx context.Context, via string, watch bool) (*session, error) {
 	silenceClients()
 	rb, rbErr := nearRunbook()
 	f, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
@@ -37,7 +37,7 @@ func (a *app) join(ctx context.Context, watch bool) (*session, error) {
 	if rb, err = runbookOf(f.in); err != nil {
 		return nil, err
 	}
-	return a.connect(ctx, f.folder, rb, "cli", watch)
+	return a.connect(ctx, f.folder, rb, via, watch)
 }
 
 func (a *app) done(text string) error {
@@ -119,7 +119,7 @@ const keeperTime = 1500 * time.Millisecond
 
 func (a *app) rollback(ctx context.Context, immediate bool) error {
 	soon, cancel := context.WithTimeout(ctx, keeperTime)
-	s, err := a.join(soon, true)
+	s, err := a.join(soon, "cli", true)
 	cancel()
 	if ctx.Err() == nil && (state.HasCode(err, "no-keeper") || errors.Is(err, context.DeadlineExceeded)) {
 		return a.rollbackHere(ctx)
@@ -134,12 +134,20 @@ func (a *app) rollback(ctx context.Context, immediate bool) error {
 	scene := state.NewScene()
 	sent := make(chan error, 1)
 	go func() {
-		_, err := s.Do(ctx, intent)
+		soon, cancel := context.WithTimeout(ctx, keeperTime)
+		defer cancel()
+		_, err := s.Do(soon, intent)
 		sent <- err
 	}()
 	err = a.followRollback(ctx, s, scene, sent)
+	if errors.Is(err, errSilent) && ctx.Err() == nil {
+		return errors.Join(a.rollbackHere(ctx), s.Close("the keeper does not answer"))
+	}
 	return errors.Join(err, s.Close("the rollback is over"))
 }
+
+// errSilent: the keeper did not answer in time.
+var errSilent = errors.New("the keeper does not answer")
 
 // rollbackHere rolls back without the keeper, which hangs.
 func (a *app) rollbackHere(ctx context.Context) error {
@@ -163,27 +171,50 @@ func (a *app) rollbackHere(ctx context.Context) error {
 	return errors.Join(a.done("rolled back; the next keeper takes it into the journal"), exit{exitRolledBack})
 }
 
+// rollbackOver says how the rollback that was asked for ended, if it has. began: it
+// is under way, or was when we asked; what earlier attempts left does not count.
+func rollbackOver(in *state.Incident, began bool) (state.RollbackStatus, bool) {
+	rb, r := in.Rollback.Status, in.Production()
+	switch {
+	case rb == state.RollbackDone && r != nil && r.Status == state.RolloutRolledBack:
+		return rb, true
+	case began && (rb == state.RollbackFailed || rb == ""):
+		return rb, true
+	}
+	return "", false
+}
+
 // followRollback prints what happens until the rollback has ended.
 func (a *app) followRollback(ctx context.Context, s *session, scene *state.Scene, sent chan error) error {
-	accepted := false
+	accepted, began := false, false
 	for {
-		if accepted {
-			switch rb := scene.Incident.Rollback; rb.Status {
+		rb := &scene.Incident.Rollback
+		if scene.Incident.Seq >= scene.Hello.Head {
+			began = began || rb.Status == state.RollbackArmed || rb.Status == state.RollbackRunning
+		}
+		if status, over := rollbackOver(scene.Incident, began); over && accepted {
+			switch status {
 			case state.RollbackDone:
 				return errors.Join(a.done("rolled back: "+rb.Verified), exit{exitRolledBack})
 			case state.RollbackFailed:
 				for _, m := range rb.Manual {
 					fmt.Fprintln(a.err, "by hand: "+m)
 				}
-				return errors.Join(rb.Problem, exit{exitRollbackFailed})
-			case "":
-				return errors.Join(a.done("the rollback was stopped by a colleague"), exit{exitPerson})
+				if rb.Problem != nil {
+					a.complain(rb.Problem)
+				}
+				return exit{exitRollbackFailed}
 			}
+			return errors.Join(a.done("the rollback was stopped by a colleague"), exit{exitPerson})
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-sent:
+			var refusal *state.Problem
+			if err != nil && !errors.As(err, &refusal) {
+				return fmt.Errorf("%w: %w", errSilent, err)
+			}
 			if err != nil {
 				return err
 			}

@@ -24,11 +24,11 @@ type session struct {
 	now    func() time.Time
 
 	mu   sync.Mutex
-	kept *kept // this process keeps
+	kept *adopting // this process keeps
 }
 
 // keeper gives the keeper in this process, nil where another process keeps.
-func (s *session) keeper() *kept {
+func (s *session) keeper() *adopting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kept
@@ -47,10 +47,11 @@ func (a *app) connect(ctx context.Context, folder string, rb *runbook.Runbook, v
 			if err != nil {
 				return nil, err
 			}
+			mine := k.adopt(folder)
 			out.mu.Lock()
-			out.kept = k
+			out.kept = mine
 			out.mu.Unlock()
-			return k, nil
+			return mine, nil
 		},
 		Kept: func(err error) bool { return errors.Is(err, journal.ErrKept) },
 	})
@@ -82,24 +83,27 @@ func (s *session) RollbackHere(ctx context.Context) error {
 	if !ok {
 		return &state.Problem{What: "strategy " + r.Strategy + " is not built in"}
 	}
-	actor := me("cockpit")
-	var spoolErr error
-	keep := func(fact state.Fact) {
-		if err := leave(s.folder, f.in.Clock.At(s.now()), actor, fact); err != nil && spoolErr == nil {
-			spoolErr = err
-		}
-	}
+	said := newSpool(s.folder, me("cockpit"))
+	keep := func(fact state.Fact) { said.keep(f.in.Clock.At(s.now()), fact) }
 	epoch := f.in.Epoch + 1
+	run := fmt.Sprintf("14.rollback-e%d", epoch)
 	keep(state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: "R, while the keeper did not answer", Ops: r.Inverse})
-	seen, err := strategy.Rollback(ctx, r.Plan, steps.Fence{Incident: f.in.ID, Epoch: epoch}, func(op state.RollbackOp) { keep(op) })
+	keep(state.ItemStarted{Item: "14.rollback", Run: run})
+	seen, err := strategy.Rollback(ctx, r.Plan, steps.Fence{Incident: f.in.ID, Epoch: epoch}, func(op state.RollbackOp) {
+		op.Text, op.Title = state.Clean(op.Text), state.Clean(op.Title)
+		keep(op)
+	})
+	// The rest of the story (the attempt is over, people are told) is the keeper's
+	// that takes it in.
 	keep(state.RollbackFinished{Done: err == nil, Verified: state.Clean(seen.Text), Manual: seen.Manual, Problem: state.AsProblem(err)})
-	if err == nil {
-		keep(state.ItemFinished{Item: "14.rollback", Outcome: state.ItemDone, Summary: "to " + r.Target,
-			Evidence: []state.Evidence{{Name: "verified", Value: state.Clean(seen.Text)}}})
-		keep(state.AttemptClosed{N: f.in.Attempt, Outcome: "rolled back to " + r.Target})
+	outcome := state.ItemFinished{Item: "14.rollback", Run: run, Outcome: state.ItemDone, Summary: "to " + r.Target,
+		Evidence: []state.Evidence{{Name: "target", Value: r.Target}, {Name: "verified", Value: state.Clean(seen.Text)}}}
+	if err != nil {
+		outcome.Outcome, outcome.Problem, outcome.Summary, outcome.Evidence = state.ItemFailed, state.AsProblem(err), "", nil
 	}
-	if err == nil && spoolErr != nil {
-		return fmt.Errorf("rolled back to %s (%s), but it could not be written down: %w", r.Target, seen.Text, spoolErr)
+	keep(outcome)
+	if lost := said.close(); err == nil && lost != nil {
+		return fmt.Errorf("rolled back to %s (%s), but it could not be written down: %w", r.Target, seen.Text, lost)
 	}
 	return err
 }

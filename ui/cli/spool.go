@@ -2,18 +2,31 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mayday/state"
+	"mayday/steps"
 )
 
 // A process that rolled back by itself, because the keeper did not answer, cannot
-// write the journal: the keeper holds it. It leaves its events in a file of its
-// own beside it, and the next keeper takes them in.
+// write the journal: the keeper holds it. It leaves its events in a file of its own
+// beside it, and the next keeper takes them in, or this one when it answers again.
+// The file is locked for as long as its writer lives and has something to say.
+
+// Bounds of a spool (real time).
+const (
+	spoolLines    = 256                    // more than any rollback says
+	spoolPatience = 2 * time.Second        // for a disk that hangs, when all is done
+	spoolEvery    = 500 * time.Millisecond // how often a keeper looks for one
+)
 
 // spooled is one event that waits.
 type spooled struct {
@@ -23,61 +36,174 @@ type spooled struct {
 	Data  json.RawMessage `json:"data"`
 }
 
-func spoolName(folder string, pid int) string {
-	return filepath.Join(folder, fmt.Sprintf("spool-%d.jsonl", pid))
+// spool writes events beside the journal without ever keeping its caller waiting:
+// the disk may be why the keeper does not answer.
+type spool struct {
+	actor state.Actor
+	lines chan []byte
+	done  chan struct{}
+	err   error // of the writer; valid when done is closed
+	lost  error // of keep
 }
 
-// leave appends a fact to this process's spool, synced.
-func leave(folder string, at time.Time, actor state.Actor, f state.Fact) error {
+func newSpool(folder string, actor state.Actor) *spool {
+	s := &spool{actor: actor, lines: make(chan []byte, spoolLines), done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		s.err = s.run(folder)
+		for range s.lines {
+			continue // the disk does not take them
+		}
+	}()
+	return s
+}
+
+// keep hands a fact to the disk.
+func (s *spool) keep(at time.Time, f state.Fact) {
 	data, err := json.Marshal(f)
-	if err != nil {
-		return err
+	if err == nil {
+		data, err = json.Marshal(spooled{at, s.actor, f.Kind(), data})
 	}
-	line, err := json.Marshal(spooled{at, actor, f.Kind(), data})
-	if err != nil {
-		return err
+	if err == nil {
+		select {
+		case s.lines <- append(data, '\n'):
+			return
+		default:
+			err = errors.New("the disk hangs")
+		}
 	}
-	file, err := os.OpenFile(spoolName(folder, actor.PID), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := file.Write(append(line, '\n')); err != nil {
-		_ = file.Close() // the write's error counts
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		_ = file.Close() // the sync's error counts
-		return err
-	}
-	return file.Close()
+	s.lost = errors.Join(s.lost, err)
 }
 
-// importSpool takes in what other processes left, and removes their files.
+// close waits until all is on the disk, or the disk has shown that it hangs.
+func (s *spool) close() error {
+	close(s.lines)
+	select {
+	case <-s.done:
+		return errors.Join(s.lost, s.err)
+	case <-time.After(spoolPatience):
+		return errors.Join(s.lost, errors.New("the disk hangs"))
+	}
+}
+
+// run writes line by line, each synced. The file gets its name when it is locked,
+// so that a keeper never finds it otherwise while this process writes.
+func (s *spool) run(folder string) error {
+	base := fmt.Sprintf("%d-%d", s.actor.PID, time.Now().UnixNano())
+	hidden := filepath.Join(folder, ".spool-"+base)
+	file, err := os.OpenFile(hidden, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		err = os.Rename(hidden, filepath.Join(folder, "spool-"+base+".jsonl"))
+	}
+	for line := range s.lines {
+		if err != nil {
+			break
+		}
+		if _, err = file.Write(line); err == nil {
+			err = file.Sync()
+		}
+	}
+	return errors.Join(err, file.Close())
+}
+
+// importSpool takes in what other processes left before this keeper starts.
 func (k *kept) importSpool(folder string, events []state.Event) ([]state.Event, error) {
+	err := takeSpools(folder, func(told []steps.Told) error {
+		known := steps.Known(events)
+		for _, t := range told {
+			if known(t) {
+				continue
+			}
+			more, err := k.journal.Append(t.At, t.Actor, 0, t.Fact)
+			if err != nil {
+				return err
+			}
+			events = append(events, more...)
+		}
+		return nil
+	})
+	return events, err
+}
+
+// adopting is a keeper that takes in what others do while it does not answer.
+type adopting struct {
+	*kept
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// adopt starts looking for spools in an incident's folder; Close ends it.
+func (k *kept) adopt(folder string) *adopting {
+	ctx, stop := context.WithCancel(context.Background())
+	a := &adopting{kept: k, stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.look(ctx, folder)
+	}()
+	return a
+}
+
+// Close implements keeper.Keeping.
+func (a *adopting) Close(why string) error {
+	a.stop()
+	<-a.done
+	return a.kept.Close(why)
+}
+
+// look takes in what others leave while this keeper lives: it was stopped or hung,
+// and they went on without it.
+func (a *adopting) look(ctx context.Context, folder string) {
+	tick := time.NewTicker(spoolEvery)
+	defer tick.Stop()
+	said := ""
+	for {
+		text := ""
+		if err := takeSpools(folder, a.engine.Adopt); err != nil {
+			text = state.Clean("what another process did is not taken in yet: " + err.Error())
+		}
+		if text != "" && text != said {
+			_ = a.engine.Record(state.Warned{Text: text}) // a journal that fails is on every screen
+		}
+		said = text
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// takeSpools hands every finished spool to take and removes it.
+func takeSpools(folder string, take func([]steps.Told) error) error {
 	files, err := filepath.Glob(filepath.Join(folder, "spool-*.jsonl"))
 	if err != nil {
-		return events, err
+		return err
 	}
 	for _, name := range files {
-		more, err := k.importFile(name)
-		events = append(events, more...)
-		if err != nil {
-			return events, fmt.Errorf("take in %s: %w", name, err)
-		}
-		if err := os.Remove(name); err != nil {
-			return events, err
+		if err := takeSpool(name, take); err != nil {
+			return fmt.Errorf("take in %s: %w", name, err)
 		}
 	}
-	return events, nil
+	return nil
 }
 
-func (k *kept) importFile(name string) ([]state.Event, error) {
+func takeSpool(name string, take func([]steps.Told) error) error {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = file.Close() }() // only read
-	var out []state.Event
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil // its writer is at it
+		}
+		return err
+	}
+	var told []steps.Told
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 8<<20)
 	for lines.Scan() {
@@ -87,13 +213,15 @@ func (k *kept) importFile(name string) ([]state.Event, error) {
 		}
 		f, err := state.DecodeFact(s.Kind, s.Data)
 		if err != nil {
-			return out, err
+			return err
 		}
-		events, err := k.journal.Append(s.At, s.Actor, 0, f)
-		if err != nil {
-			return out, err
-		}
-		out = append(out, events...)
+		told = append(told, steps.Told{At: s.At, Actor: s.Actor, Fact: f})
 	}
-	return out, lines.Err()
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	if err := take(told); err != nil {
+		return err
+	}
+	return os.Remove(name)
 }
