@@ -114,15 +114,18 @@ func TestAGateFailsWithoutAJournal(t *testing.T) {
 		r.holding()
 		r.journal.set(errors.New("no space left on device"))
 		d.set(broken)
-		r.until("rolled back", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone })
+		in := r.until("rolled back", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone })
+		if !strings.HasPrefix(in.Rollback.Trigger, "gate: ") {
+			t.Errorf("the gate gave up: %s", in.Rollback.Trigger)
+		}
 		r.journal.set(nil)
 		time.Sleep(5 * time.Second) // nobody does anything: what waited is written by itself
 		in, err := state.Fold(r.journal.all())
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || in.Rollback.Status != state.RollbackDone || len(in.Closed) != 1 {
+			t.Errorf("%v; in the journal the rollback is %s", err, in.Rollback.Status)
 		}
-		if in.Rollback.Status != state.RollbackDone || len(in.Closed) != 1 {
-			t.Errorf("in the journal the rollback is %s", in.Rollback.Status)
+		if in.Rollouts[0].Gate.State != state.GateFailed {
+			t.Error("the journal does not say that the gate failed")
 		}
 	})
 }
@@ -259,7 +262,9 @@ func TestAnActionOfTheLastAttemptEndsAlone(t *testing.T) {
 		r.must(r.do(state.Run{Item: "3.push"}))
 		synctest.Wait()
 		r.must(r.do(state.Fire{}))
-		r.rolledBack()
+		if st := r.rolledBack().Item("3.push").Status; st != state.ItemCancelled {
+			t.Errorf("after the rollback 3.push is %s", st)
+		}
 		r.must(r.do(state.NewAttempt{}))
 		for _, id := range []string{"3.baseline", "3.branch"} {
 			r.must(r.do(state.PassOver{Item: id, Reason: "test"}))
@@ -373,6 +378,26 @@ func TestDisarmWinsUpToTheEnd(t *testing.T) {
 				t.Fatal("stopped without a word of refusal, and rolled back")
 			}
 			return
+		}
+	})
+}
+
+// The countdown ends in the very moment in which it is stopped: stopped it is.
+func TestACountdownThatWasStoppedDoesNotFire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.bye()
+		defer r.feed(well)()
+		r.deploy()
+		r.holding()
+		r.must(r.do(state.Arm{}))
+		r.key.Lock() // as Disarm does
+		time.Sleep(3 * time.Second)
+		r.arm = nil
+		r.key.Unlock()
+		time.Sleep(time.Minute)
+		if r.world.undone != 0 {
+			t.Error("stopped, and it fired")
 		}
 	})
 }

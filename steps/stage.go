@@ -112,9 +112,11 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 	for {
 		now := e.Now()
 		d := g.judge(now, e.gated(r, before, now))
-		if now := d.key(); now != said {
-			said = now
-			if err := e.decided(r, i, hold, d); err != nil {
+		told := d.key() == said
+		if !told {
+			if err := e.decided(r, i, hold, d); err == nil {
+				told, said = true, d.key()
+			} else if !state.HasCode(err, "journal") {
 				return "", err
 			}
 		}
@@ -124,6 +126,9 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 		case state.GateFailed:
 			return "", errGate{d.reasons}
 		case state.GateAsking:
+			if !told {
+				break // nobody can answer what is not written; it goes on watching
+			}
 			why, err := e.waitForPerson(ctx, r.ID)
 			if err != nil || why != "" {
 				return why, err
@@ -138,8 +143,9 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 	}
 }
 
-// decided journals what a gate says. That it failed must reach the rollback, not the
-// disk: it is said as the rollback's own words are.
+// decided journals what a gate says. A full disk does not end its watch; and that it
+// failed must reach the rollback, not the disk: it is said as the rollback's own
+// words are.
 func (e *Engine) decided(r *state.Rollout, i int, hold time.Duration, d decision) error {
 	f := state.GateDecided{Rollout: r.ID, Stage: i, State: d.state, Since: d.since,
 		Hold: state.Duration(hold), Reasons: append(d.reasons, d.excused...), Readings: d.readings}
