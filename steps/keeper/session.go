@@ -47,9 +47,23 @@ type Session struct {
 	once    sync.Once
 
 	mu      sync.Mutex
-	client  *Client // nil between keepers
+	ask     *Client // for intents; nil between keepers
 	change  chan struct{}
 	keeping Keeping
+}
+
+// link is a session's connection to one keeper. Intents go a way of their own: the
+// answer to R must not wait until somebody has read the frames.
+type link struct {
+	watch *Client // frames; nil if nobody watches
+	ask   *Client
+}
+
+func (l link) close() {
+	if l.watch != nil {
+		_ = l.watch.Close() // gone already, or told to
+	}
+	_ = l.ask.Close() // likewise
 }
 
 // Open connects, or takes over, and returns when the session stands: within
@@ -63,25 +77,36 @@ func Open(ctx context.Context, s Settings) (*Session, error) {
 		cancel()
 		return nil, errors.Join(err, leave(o.keeper(), "could not open"))
 	}
-	o.set(c)
+	o.set(c.ask)
 	go o.supervise(run, c)
 	return o, nil
 }
 
+// dial makes a link to the keeper that listens.
+func (o *Session) dial(ctx context.Context) (l link, err error) {
+	if l.ask, err = Dial(ctx, o.s.Socket, o.s.Via, o.s.As, false); err != nil || !o.s.Watch {
+		return l, err
+	}
+	if l.watch, err = Dial(ctx, o.s.Socket, o.s.Via, o.s.As, true); err != nil {
+		_ = l.ask.Close() // the other's error counts
+	}
+	return l, err
+}
+
 // connect finds the keeper, or becomes it. It tries for takeOver: a keeper that is
 // starting holds the lock before it listens.
-func (o *Session) connect(ctx context.Context) (*Client, error) {
+func (o *Session) connect(ctx context.Context) (link, error) {
 	deadline := time.Now().Add(takeOver)
 	var last error
 	for {
-		c, err := Dial(ctx, o.s.Socket, o.s.Via, o.s.As, o.s.Watch)
+		l, err := o.dial(ctx)
 		if err == nil {
-			return c, nil
+			return l, nil
 		}
 		last = err
 		var p *state.Problem
 		if errors.As(err, &p) || ctx.Err() != nil {
-			return nil, err // it is there and does not want us
+			return link{}, err // it is there and does not want us
 		}
 		if o.s.Become != nil && o.keeper() == nil && !o.leaving() {
 			k, err := o.s.Become(ctx)
@@ -93,17 +118,17 @@ func (o *Session) connect(ctx context.Context) (*Client, error) {
 				continue
 			}
 			if o.s.Kept == nil || !o.s.Kept(err) {
-				return nil, err
+				return link{}, err
 			}
 			last = err
 		}
 		if time.Now().After(deadline) {
-			return nil, &state.Problem{Code: "no-keeper", What: "the incident's keeper does not answer", Why: state.Clean(last.Error()),
+			return link{}, &state.Problem{Code: "no-keeper", What: "the incident's keeper does not answer", Why: state.Clean(last.Error()),
 				Do: "If its process hangs, end it (kill -9 is safe): the next cockpit takes over. mayday rollback works all the same."}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return link{}, ctx.Err()
 		case <-time.After(retry):
 		}
 	}
@@ -117,19 +142,19 @@ func (o *Session) keeper() Keeping {
 
 func (o *Session) set(c *Client) {
 	o.mu.Lock()
-	o.client = c
+	o.ask = c
 	close(o.change)
 	o.change = make(chan struct{})
 	o.mu.Unlock()
 }
 
 // supervise passes frames on and finds the next keeper when one is gone.
-func (o *Session) supervise(ctx context.Context, c *Client) {
+func (o *Session) supervise(ctx context.Context, l link) {
 	defer close(o.done)
 	defer close(o.frames)
 	for {
-		o.forward(ctx, c)
-		_ = c.Close() // gone already, or told to
+		o.forward(ctx, l)
+		l.close()
 		if ctx.Err() != nil {
 			return
 		}
@@ -137,52 +162,66 @@ func (o *Session) supervise(ctx context.Context, c *Client) {
 		if !o.tell(ctx, state.Frame{Lost: "the keeper is gone; looking for the next one"}) {
 			return
 		}
-		if c = o.another(ctx); c == nil {
+		var ok bool
+		if l, ok = o.another(ctx); !ok {
 			return
 		}
-		o.set(c)
+		o.set(l.ask)
 	}
 }
 
-// another finds the next keeper, however long that takes; nil when the session ends.
-func (o *Session) another(ctx context.Context) *Client {
+// another finds the next keeper, however long that takes; false when the session ends.
+func (o *Session) another(ctx context.Context) (link, bool) {
 	said := ""
 	for {
-		c, err := o.connect(ctx)
+		l, err := o.connect(ctx)
 		if err == nil {
-			return c
+			return l, true
 		}
 		if ctx.Err() != nil {
-			return nil
+			return link{}, false
 		}
 		if text := state.AsProblem(err).Error(); text != said {
 			said = text
 			if !o.tell(ctx, state.Frame{Lost: text}) {
-				return nil
+				return link{}, false
 			}
 		}
 		select { // a refusal comes at once, and would again
 		case <-ctx.Done():
-			return nil
+			return link{}, false
 		case <-time.After(retry):
 		}
 	}
 }
 
 // forward passes frames on until the keeper is gone.
-func (o *Session) forward(ctx context.Context, c *Client) {
+func (o *Session) forward(ctx context.Context, l link) {
+	if l.watch == nil {
+		select {
+		case <-ctx.Done():
+		case <-l.ask.Gone():
+		}
+		return
+	}
+	gone := l.ask.Gone()
+	var late <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case f, ok := <-c.Frames():
+		case <-gone:
+			gone, late = nil, time.After(usual.last) // the last words may still be on their way
+		case <-late:
+			return
+		case f, ok := <-l.watch.Frames():
 			if !ok {
 				return
 			}
 			if f.Hello != nil {
 				f.Hello.Folder = o.s.Folder
 			}
-			if o.s.Watch && !o.tell(ctx, f) {
+			if !o.tell(ctx, f) {
 				return
 			}
 		}
@@ -211,7 +250,7 @@ func (o *Session) Frames() <-chan state.Frame { return o.frames }
 func (o *Session) Do(ctx context.Context, intent state.Intent) (state.Answer, error) {
 	for {
 		o.mu.Lock()
-		c, change := o.client, o.change
+		c, change := o.ask, o.change
 		o.mu.Unlock()
 		if c != nil {
 			a, err := c.Do(ctx, intent)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,11 +106,13 @@ func dead(t testing.TB, socket string, then func(*net.UnixConn)) *net.UnixListen
 			if err != nil {
 				return
 			}
-			if _, err := c.Read(make([]byte, 64<<10)); err == nil {
-				fmt.Fprintln(c, `{"ready":true}`)
-				then(c)
-			}
-			c.Close()
+			go func() {
+				if _, err := c.Read(make([]byte, 64<<10)); err == nil {
+					fmt.Fprintln(c, `{"ready":true}`)
+					then(c)
+				}
+				c.Close()
+			}()
 		}
 	}()
 	t.Cleanup(func() { l.Close() })
@@ -273,6 +276,26 @@ func TestRaceToKeep(t *testing.T) {
 	}
 }
 
+// TestUnreadFramesDoNotHoldAnswersUp: a screen that is busy with ten thousand events
+// gets the answer to its R all the same.
+func TestUnreadFramesDoNotHoldAnswersUp(t *testing.T) {
+	in := newIncident(t)
+	for range 1000 {
+		if _, err := in.Append(time.Now(), state.Actor{}, 0, state.NoteAdded{Text: strings.Repeat("a long story ", 100)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := in.open(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // only a hanging test meets it
+	defer cancel()
+	if _, err := s.Do(ctx, state.Arm{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Do(ctx, state.Disarm{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestHungKeeper: a process that is stopped holds the lock and answers nobody.
 func TestHungKeeper(t *testing.T) {
 	in := newIncident(t)
@@ -301,7 +324,7 @@ func TestRefusedSession(t *testing.T) {
 	var knocks atomic.Int32
 	socket := fake(t, func(c *net.UnixConn) {
 		_, _ = c.Read(make([]byte, 64<<10))
-		if knocks.Add(1) == 1 {
+		if knocks.Add(1) <= 2 { // for frames and for intents
 			fmt.Fprintln(c, `{"ready":true}`)
 			return // and dies
 		}
