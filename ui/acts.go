@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,6 +73,8 @@ func (m *Model) enterItem(it *state.Item) tea.Cmd {
 	in := m.scene.Incident
 	r := waits(in)
 	switch {
+	case m.shut(it):
+		return m.attempt()
 	case r != nil && r.Item == it.ID:
 		return m.goOn()
 	case it.Status == state.ItemRunning && it.ID != state.ItemMonitor:
@@ -102,6 +105,13 @@ func (m *Model) enterItem(it *state.Item) tea.Cmd {
 		return m.confirm(it)
 	}
 	return m.run(it.ID)
+}
+
+// shut reports whether the item belongs to an attempt that was rolled back: only
+// the next attempt can do it again.
+func (m *Model) shut(it *state.Item) bool {
+	no, err := strconv.Atoi(strings.SplitN(it.ID, ".", 2)[0])
+	return err == nil && no >= 3 && no <= 15 && !it.Status.Settled() && whyNoAttempt(m) == ""
 }
 
 // named is an item as a dialog's title names it.
@@ -161,13 +171,14 @@ func options(it *state.Item) []dialog.Option {
 			opt.Help = s.Guidance()
 		}
 		opt.Help += map[string]string{
-			"canary":    "a little traffic first, more as the gates hold",
-			"rolling":   "pod by pod, with a gate after each batch",
-			"script":    "the team's own commands",
-			"hotfix":    "it cannot wait: go on with step 2",
-			"normal":    "the normal release process will do; ends this incident",
-			"wait":      "it can wait; ends this incident",
-			"immediate": "all at once",
+			"canary":     "a little traffic first, more as the gates hold",
+			"blue-green": "tried on the idle colour, then all traffic at once",
+			"rolling":    "pod by pod, with a gate after each batch",
+			"script":     "the team's own commands",
+			"hotfix":     "it cannot wait: go on with step 2",
+			"normal":     "the normal release process will do; ends this incident",
+			"wait":       "it can wait; ends this incident",
+			"immediate":  "all at once",
 		}[o]
 		out = append(out, opt)
 	}

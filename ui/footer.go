@@ -165,6 +165,8 @@ func (m *Model) enterWord() string {
 		return "zoom"
 	case it == nil, it.Status.Settled(), m.replay():
 		return "show"
+	case m.shut(it):
+		return "try again"
 	case waits(m.scene.Incident) != nil && waits(m.scene.Incident).Item == it.ID:
 		return "go on"
 	case it.Status == state.ItemRunning && it.ID == state.ItemMonitor:

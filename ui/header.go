@@ -118,7 +118,7 @@ func (m *Model) clocks() string {
 	// The fullest form that fits: the countdowns must never be cut. A few cells are
 	// kept free, so that a growing number does not change the form each second.
 	const slack = 3
-	for _, f := range []struct{ wide, acked, plan bool }{{true, true, true}, {true, false, true}, {true, false, false}, {false, false, true}} {
+	for _, f := range []struct{ wide, acked, plan bool }{{true, true, true}, {true, false, true}, {true, false, false}, {false, false, true}, {false, false, false}} {
 		left := " " + m.nextPage(in, f.wide, f.acked) + m.nextUpdate(in, f.wide)
 		right := m.readiness(in, f.plan) + " "
 		if theme.Width(left)+theme.Width(right)+slack <= m.w {
@@ -129,7 +129,7 @@ func (m *Model) clocks() string {
 }
 
 func (m *Model) nextPage(in *state.Incident, wide, withAcked bool) string {
-	word, gap, acked := "esc ", "  ", m.acked(in, wide, withAcked)
+	word, gap, acked := "page ", "  ", m.acked(in, wide, withAcked)
 	if wide {
 		word, gap = "escalate ", "   "
 	}
@@ -161,7 +161,7 @@ func (m *Model) acked(in *state.Incident, wide, full bool) string {
 		l := un[len(un)-1]
 		switch {
 		case !wide:
-			return m.t.BadStrong.Render(" !" + short(l.Role, false))
+			return m.t.BadStrong.Render(" " + theme.Bang + short(l.Role, false))
 		case !full:
 			return m.t.BadStrong.Render(" (" + short(l.Role, false) + " not acked)")
 		}

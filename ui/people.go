@@ -111,7 +111,7 @@ func (m *Model) pageDialog(l state.Level) {
 		late = ", late"
 	}
 	role := l.Role
-	d := m.open(dialog.Spec{Title: "The " + l.Role + " was paged", NotBefore: m.real.Add(barGuard), Button: "do it", Keys: [][2]string{{"a", "acknowledge"}},
+	d := m.open(dialog.Spec{Title: "The " + l.Role + " was paged", NotBefore: m.real.Add(barGuard), Button: "do it", Leave: "go on working", Keys: [][2]string{{"a", "acknowledge"}},
 		Intro: []string{fmt.Sprintf("%s was paged at %s%s, because the incident is not mitigated yet.", who, l.Paged.Format("15:04:05"), late)},
 		Fields: []dialog.Field{{Name: "do", Label: "What now", Kind: dialog.Choice, Options: []dialog.Option{
 			{Value: "later", Label: "go on working", Help: "the page stays open; a acknowledges it later"},

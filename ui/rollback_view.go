@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -44,5 +45,10 @@ func (m *Model) rollbackView(w, h int) string {
 		left := w * 11 / 20
 		return beside(m.pane(tabRollout, left, h), m.pane(tabMetrics, w-left, h))
 	}
-	return m.pane(tabRollout, w, h)
+	const below = 6 // what production does now, and what happened last
+	if h < 16 || m.scene.Incident.Rollback.Status == state.RollbackFailed {
+		return m.pane(tabRollout, w, h)
+	}
+	out := []string{m.pane(tabRollout, w, h-below), m.panes.metrics.Line(m.scene, m.now, w)}
+	return strings.Join(append(out, m.panes.timeline.Lines(m.scene, m.now, w, below-1)...), "\n")
 }

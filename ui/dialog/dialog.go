@@ -72,6 +72,8 @@ type Spec struct {
 	Body   []Line
 	Fields []Field
 	Button string // what submitting does, in one or two words; empty: there is nothing to submit
+	// Leave is what esc does, where that is not to cancel.
+	Leave string
 	// Check says why the values cannot be submitted yet, "" if they can. Optional.
 	Check func(values map[string]string) string
 	// Keys are other keys that answer at once, for the line of keys: "a acknowledge".

@@ -260,7 +260,11 @@ func (d *Dialog) foot(w int) []string {
 		key(k[0], k[1])
 	}
 	if d.spec.Button != "" || d.loading != "" {
-		key("esc", "cancel")
+		leave := d.spec.Leave
+		if leave == "" {
+			leave = "cancel"
+		}
+		key("esc", leave)
 	}
 	line := strings.Join(keys, "  ")
 	if len(d.fields) > 0 && d.stops() > len(d.fields) && d.loading == "" && d.spec.Button != "" {

@@ -92,6 +92,16 @@ func (r reading) rank() int {
 	return 2 * r.Verdict.Worse()
 }
 
+// weight orders by what matters most just now: while a version goes out its own
+// probes, which the gate looks at, then the worst.
+func (b *board) weight(i int) int {
+	r := b.s.Incident.Production()
+	if r != nil && r.Status.Active() && b.probes[i].Role == state.RoleNew {
+		return 100 + b.read[i].rank()
+	}
+	return b.read[i].rank()
+}
+
 // age is how old the reading is.
 func (b *board) age(r reading) time.Duration { return b.now.Sub(r.At) }
 

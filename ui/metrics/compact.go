@@ -25,7 +25,7 @@ func (p *Pane) Lines(s *state.Scene, now time.Time, w, n int) []string {
 			rows = append(rows, i)
 		}
 	}
-	slices.SortStableFunc(rows, func(x, y int) int { return b.read[y].rank() - b.read[x].rank() })
+	slices.SortStableFunc(rows, func(x, y int) int { return b.weight(y) - b.weight(x) })
 	words := firstWords(b, rows)
 	out := make([]string, 0, n)
 	line, shown := "", 0

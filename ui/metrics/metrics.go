@@ -183,17 +183,11 @@ func (p *Pane) attend(b *board) {
 			p.zoom++
 		}
 	}
-	r := b.s.Incident.Production()
-	gated := r != nil && r.Status.Active()
 	best, at := -1, ""
 	for _, name := range p.order {
-		x, read, _ := b.of(name)
-		rank := read.rank()
-		if gated && x.Role == state.RoleNew {
-			rank += 100
-		}
-		if rank > best || rank == best && name == p.follow {
-			best, at = rank, name
+		i := slices.IndexFunc(b.probes, func(x state.Probe) bool { return x.Name == name })
+		if n := b.weight(i); n > best || n == best && name == p.follow {
+			best, at = n, name
 		}
 	}
 	p.follow = at

@@ -34,7 +34,13 @@ func (p *Pane) rollback(in *state.Incident, now time.Time, w int) (title, right 
 		body = append(body, p.backOp(&rb.Ops[i], now, w)...)
 	}
 	if rb.Verified != "" {
-		body = append(body, p.t.GoodStrong.Render(theme.Cut(theme.Check+" verified: "+theme.Safe(rb.Verified), w)))
+		for i, l := range theme.Wrap("verified: "+theme.Safe(rb.Verified), max(w-2, 1)) {
+			head := theme.Check + " "
+			if i > 0 {
+				head = "  "
+			}
+			body = append(body, p.t.GoodStrong.Render(head+l))
+		}
 	} else if rb.Status == state.RollbackRunning {
 		body = append(body, p.t.Faint.Render(theme.Circle+" verify that "+target(in)+" answers"))
 	}

@@ -210,7 +210,7 @@ func (p *Pane) Line(s *state.Scene, now time.Time, w int) string {
 	}
 	word, st := p.t.Rollout(r.Status)
 	parts := []string{st.Render(theme.Safe(strings.TrimSpace(r.Strategy + " " + p.Brief(s))))}
-	if r.Status != state.RolloutRunning {
+	if r.Status != state.RolloutRunning && p.Brief(s) != word {
 		parts = append(parts, st.Render(word))
 	}
 	if i := r.Stage(); i < len(r.Stages) && (r.Status == state.RolloutRunning || r.Status == state.RolloutAsking) {
