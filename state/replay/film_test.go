@@ -338,6 +338,11 @@ func BenchmarkSeek(b *testing.B) {
 		if _, err := w.Add(state.Sample{Probe: fmt.Sprint(i % 20), Got: at(i * 100), At: at(i * 100), Verdict: state.OK}); err != nil {
 			b.Fatal(err)
 		}
+		if i%1000 == 0 { // as the owner does each second
+			if err := w.Flush(); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 	w.Close()
 	f := open(b, folder)
