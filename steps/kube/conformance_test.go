@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -65,7 +66,7 @@ func TestBlueGreen(t *testing.T) {
 func TestImmediate(t *testing.T) {
 	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
 		t.Parallel()
-		s := newShop(t, deploy("app", "registry.local/shop:v1.2.3", 3, stableLabels()))
+		s := newShop(t, deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels()))
 		s.settled(t, "app")
 		f := &share{s: s, paths: []string{"app"}}
 		env := runbook.Environment{Immediate: &runbook.Immediate{Deployment: "app"}}
@@ -75,7 +76,8 @@ func TestImmediate(t *testing.T) {
 
 func canaryFixture(t *testing.T, text, route string, gvr schema.GroupVersionResource, rules, dests string, rule int) steptest.Fixture {
 	t.Parallel()
-	s := newShop(t, canaryObjects(t, text)...)
+	objects := edit(canaryObjects(t, text), "app-stable", func(d *appsv1.Deployment) { *d.Spec.Replicas = 2 }) // pods cost time
+	s := newShop(t, objects...)
 	s.settled(t, "app-stable", "app-canary")
 	client := dynamic.NewForConfigOrDie(s.cfg)
 	weight := func(ctx context.Context) (int, error) {
@@ -89,7 +91,10 @@ func canaryFixture(t *testing.T, text, route string, gvr schema.GroupVersionReso
 	}
 	f := &share{s: s, paths: []string{"app-stable", "app-canary"}, route: weight}
 	env := canaryEnv(route)
-	env.Canary.Weights = []int{25, 100}
+	env.Canary.Weights, env.Canary.Replicas = []int{25, 100}, 1
+	if rule == 0 {
+		env.Canary.Weights = []int{100}
+	}
 	return s.fixture("canary", env, f, client, planned{gvr, "app"}, planned{deployments, "app-stable"}, planned{deployments, "app-canary"})
 }
 
