@@ -231,7 +231,10 @@ func planLines(p state.Plan) []string {
 			titles = append(titles, op.Title)
 			long = append(long, op.Command)
 		}
-		line := "# " + s.Name + ": " + strings.Join(titles, "; ")
+		line := "# " + s.Name
+		if len(titles) > 0 { // a stage may only look
+			line += ": " + strings.Join(titles, "; ")
+		}
 		if s.Hold > 0 {
 			line += "; the gate must hold " + s.Hold.String()
 		}
