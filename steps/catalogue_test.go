@@ -186,3 +186,14 @@ func TestItemsWithoutCommandsAreChecks(t *testing.T) {
 		}
 	}
 }
+
+// What step 9 chose for production in an attempt is not how the next one goes to staging.
+func TestChosenStrategyIsForProductionOnly(t *testing.T) {
+	in := &state.Incident{Facts: map[string]string{"9.strategy": "canary"}}
+	if got := chosen(in, "8.deploy"); got != "" {
+		t.Errorf("staging goes by %q, want the runbook's own", got)
+	}
+	if got := chosen(in, itemDeploy); got != "canary" {
+		t.Errorf("production goes by %q", got)
+	}
+}

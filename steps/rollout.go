@@ -44,6 +44,15 @@ func (e *Engine) strategy(name string) (Strategy, error) {
 	return s, nil
 }
 
+// chosen is the strategy that step 9 chose, which is production's alone; "" leaves
+// it to the runbook.
+func chosen(in *state.Incident, item string) string {
+	if item != itemDeploy {
+		return ""
+	}
+	return in.Facts["9.strategy"]
+}
+
 // plan makes a plan for an item, without recording it.
 func (e *Engine) plan(ctx context.Context, in *state.Incident, item, name string) (state.Plan, Strategy, error) {
 	env, err := e.environment(item)
@@ -130,12 +139,8 @@ func (e *Engine) proven(ctx context.Context, in *state.Incident, item string, r 
 	if r != nil && r.Status == state.RolloutPlanned {
 		p = r.Plan
 	} else {
-		name := ""
-		if item == itemDeploy {
-			name = in.Facts["9.strategy"]
-		}
 		var err error
-		if p, _, err = e.plan(ctx, in, item, name); err != nil {
+		if p, _, err = e.plan(ctx, in, item, chosen(in, item)); err != nil {
 			return p, state.Proof{}, err
 		}
 	}
@@ -213,7 +218,7 @@ func (e *Engine) previewRollout(ctx context.Context, in *state.Incident, it *sta
 		p = r.Plan
 	} else {
 		var err error
-		if p, _, err = e.plan(ctx, in, it.ID, in.Facts["9.strategy"]); err != nil {
+		if p, _, err = e.plan(ctx, in, it.ID, chosen(in, it.ID)); err != nil {
 			return state.Answer{}, err
 		}
 	}

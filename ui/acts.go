@@ -236,6 +236,7 @@ func (m *Model) fill(d *modal, id string) tea.Cmd {
 			return nil // closed meanwhile
 		}
 		if err != nil {
+			d.SetIntro("This cannot run now:")
 			d.SetBody(troubled(err))
 			d.Refuse()
 			return nil
@@ -381,15 +382,20 @@ func (m *Model) goOn() tea.Cmd {
 	r := waits(m.scene.Incident)
 	word, _ := m.t.Rollout(r.Status)
 	intro := []string{"The rollout of " + r.Version + " to " + r.Environment + " is " + word + "."}
-	opts := []dialog.Option{{Value: "on", Label: "go on", Help: "from where it stands; the gate looks again"}}
+	opts := []dialog.Option{{Value: "on", Label: "go on", Help: "from where it stands; the gate looks again, and asks again if it must"}}
 	if r.Status == state.RolloutAsking {
-		intro = append(intro, r.Gate.Reasons...)
+		intro = append([]string{"The rollout of " + r.Version + " to " + r.Environment + " is paused at " + stageName(r) +
+			": the gate does not know enough and asks you."}, r.Gate.Reasons...)
 		opts = append(opts, dialog.Option{Value: "accept", Label: "accept", Help: "pass this gate on my word; needs a reason"})
 	}
 	if r.Problem != nil {
 		intro = append(intro, r.Problem.Error())
 	}
-	d := m.open(dialog.Spec{Title: "Go on with the rollout?", Wide: true, Intro: append(intro, "Instead, R takes everything back."), Button: "go on",
+	back := "Instead, R takes everything back (ctrl+r while typing)."
+	if !r.Production {
+		back = "esc leaves it as it stands."
+	}
+	d := m.open(dialog.Spec{Title: "Go on with the rollout?", Wide: true, Intro: append(intro, back), Button: "go on",
 		Fields: []dialog.Field{{Name: "how", Label: "How", Kind: dialog.Choice, Options: opts}, {Name: "why", Label: "Reason"}},
 		Check: func(v map[string]string) string {
 			return unless(v["how"] != "accept" || v["why"] != "", "passing a gate on your word needs a reason")

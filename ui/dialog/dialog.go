@@ -210,6 +210,9 @@ func (d *Dialog) SetValue(name, v string) {
 // SetBody replaces the body and scrolls to its start.
 func (d *Dialog) SetBody(lines []Line) { d.spec.Body, d.scroll = lines, 0 }
 
+// SetIntro replaces the guidance.
+func (d *Dialog) SetIntro(lines ...string) { d.spec.Intro = lines }
+
 // Wait says what the dialog waits for; until "" nothing can be submitted.
 func (d *Dialog) Wait(what string) { d.loading = what }
 

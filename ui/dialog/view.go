@@ -2,6 +2,7 @@ package dialog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mayday/state"
@@ -56,18 +57,22 @@ func (d *Dialog) View(w, h int) string {
 // (commands must be seen whole), and cut in diffs.
 func (d *Dialog) bodyLines(w int) []string {
 	var out []string
+	command := d.t.Strong
+	if slices.ContainsFunc(d.spec.Body, func(l Line) bool { return l.Tone == Command && strings.HasPrefix(l.Text, "# ") }) {
+		command = d.t.Text // what the words say is read first
+	}
 	for _, l := range d.spec.Body {
 		text := safe(l.Text)
 		if l.Tone == Diff {
 			out = append(out, d.diff(theme.Cut(text, w)))
 			continue
 		}
-		st := map[Tone]theme.Style{Plain: d.t.Text, Quiet: d.t.Past, Command: d.t.Strong, Heading: d.t.Title, Alarm: d.t.BadStrong}[l.Tone]
+		st := map[Tone]theme.Style{Plain: d.t.Text, Quiet: d.t.Past, Command: command, Heading: d.t.Title, Alarm: d.t.BadStrong}[l.Tone]
 		indent := ""
 		if l.Tone == Command {
 			indent = "  "
 			if said, ok := strings.CutPrefix(text, "# "); ok { // what the commands do, for the eye to find
-				indent, st, text = "", d.t.Running, said
+				indent, st, text = "", d.t.Strong, said
 			}
 		}
 		for _, part := range theme.Wrap(text, max(w-len(indent), 1)) {

@@ -193,7 +193,7 @@ func suffix(p, other *state.Probe) string {
 
 // source says how Prometheus does, as far as the probes that ask it can tell.
 func (b *board) source() string {
-	var n, bad, waiting, stale int
+	var n, bad, waiting, stale, mute int
 	for i := range b.probes {
 		if b.probes[i].Kind != "prometheus" {
 			continue
@@ -206,6 +206,8 @@ func (b *board) source() string {
 			bad++
 		case r.Verdict == state.Stale:
 			stale++
+		case r.Verdict == state.NoData && r.idle == "":
+			mute++
 		}
 	}
 	switch {
@@ -219,6 +221,8 @@ func (b *board) source() string {
 		return "prometheus waiting"
 	case stale == n:
 		return "prometheus silent"
+	case mute == n:
+		return "prometheus has no data"
 	}
 	return "prometheus ok"
 }

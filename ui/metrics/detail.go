@@ -39,6 +39,9 @@ func (p *Pane) detail(b *board, w, h int) []string {
 	l.Lo, l.Hi = chart.Range(l.Window, nil, set...)
 	limits := p.limits(main, l.Hi)
 	l.Lo, l.Hi = chart.Range(l.Window, limits, set...)
+	if _, top := chart.Range(l.Window, nil, set...); main.Unit == "ratio" && l.Hi > 1 && top <= 1.2 {
+		l.Hi = 1 // there is no login success of 120 %
+	}
 	for i, v := range limits {
 		l.Limits = append(l.Limits, chart.Limit{Value: v, Style: []theme.Style{p.t.Warn, p.t.Bad}[min(i, 1)]})
 	}
