@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -53,6 +54,9 @@ func Dial(ctx context.Context, socket, via, as string, watch bool) (*Client, err
 	in := bufio.NewReaderSize(raw, 64<<10)
 	if err := c.greet(ctx, in, hello{Protocol: protocol, Via: via, Watch: watch, As: as}); err != nil {
 		_ = raw.Close() // the greeting's error says it all
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err) // ctx's own, seen by the socket first
+		}
 		return nil, err
 	}
 	go c.read(in)

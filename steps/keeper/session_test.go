@@ -315,6 +315,11 @@ func TestHungKeeper(t *testing.T) {
 	if took := time.Since(begun); took > takeOver+dialTime {
 		t.Errorf("after %s", took)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := Open(ctx, in.settings(true)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("who cannot wait so long is told %v", err)
+	}
 }
 
 // TestRefusedSession is told why, at once, and does not spin when a later keeper
