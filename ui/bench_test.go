@@ -20,50 +20,59 @@ import (
 const programVar = "MAYDAY_UI_PROGRAM"
 
 func TestMain(m *testing.M) {
+	var err error
 	switch os.Getenv(programVar) {
 	case "bare":
 		term.Bare()
-	case "ticking":
-		if err := ticking(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	case "ticking": // 200 probes that each bring a sample every second
+		err = cockpit(200, time.Second, 5*time.Minute)
+	case "quiet": // as many probes as the practice range has, and as often
+		err = cockpit(11, 5*time.Second, 30*time.Minute)
 	default:
 		os.Exit(m.Run())
 	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
-const tickingProbes = 200
-
-// ticking is the cockpit over 200 probes that each bring a sample every second.
-func ticking(ctx context.Context) error {
+// cockpit runs the real program over made-up probes, n of them, one after the other
+// and every so often, with samples that go back as far as past says.
+func cockpit(n int, every, past time.Duration) error {
 	s := &stage{frames: make(chan state.Frame, 256)}
-	probes := make([]state.Probe, tickingProbes)
+	probes := make([]state.Probe, n)
 	warn := 0.9
 	for i := range probes {
 		probes[i] = state.Probe{Name: fmt.Sprintf("probe %03d", i), Kind: "prometheus", Unit: "ratio", Warn: &warn,
-			Every: state.Duration(time.Second), StaleAt: state.Duration(10 * time.Second)}
+			Every: state.Duration(every), StaleAt: state.Duration(10 * every)}
+	}
+	reading := func(i int, at time.Time) state.Sample {
+		return state.Sample{Probe: probes[i].Name, At: at, Got: at, Value: 0.5 + 0.4*rand.Float64(), Verdict: state.OK}
 	}
 	go func() {
-		s.history(probes)
-		tick := time.NewTicker(time.Second / tickingProbes)
-		for i := 0; ; i++ {
-			select {
-			case <-ctx.Done():
-				return
-			case at := <-tick.C:
-				s.frames <- state.Frame{Samples: []state.Sample{{Probe: probes[i%tickingProbes].Name, At: at, Got: at, Value: rand.Float64(), Verdict: state.OK}}}
+		now := time.Now()
+		s.history(probes, now)
+		for at := now.Add(-past); at.Before(now); at = at.Add(every) {
+			all := make([]state.Sample, n)
+			for i := range all {
+				all[i] = reading(i, at)
 			}
+			s.frames <- state.Frame{Samples: all}
+		}
+		i := 0
+		for at := range time.Tick(every / time.Duration(n)) {
+			s.frames <- state.Frame{Samples: []state.Sample{reading(i%n, at)}}
+			i++
 		}
 	}()
-	_, err := Run(ctx, Options{Session: s})
+	_, err := Run(context.Background(), Options{Session: s})
 	return err
 }
 
-// history tells the story of a canary, with other probes, and five minutes of their
-// samples.
-func (s *stage) history(probes []state.Probe) {
-	story, now := uitest.Canary(), time.Now()
+// history tells the story of a canary that stands at 25 % now, with other probes.
+func (s *stage) history(probes []state.Probe, now time.Time) {
+	story := uitest.Canary()
 	s.frames <- state.Frame{Hello: &state.Hello{Incident: "INC-20261122-01", Head: story.Scene.Incident.Seq}}
 	for _, e := range story.Scene.Events {
 		if d, ok := e.Fact.(state.Declared); ok {
@@ -73,14 +82,51 @@ func (s *stage) history(probes []state.Probe) {
 		e.Time = e.Time.Add(now.Sub(uitest.Now))
 		s.frames <- state.Frame{Event: &e}
 	}
-	for at := now.Add(-5 * time.Minute); at.Before(now); at = at.Add(time.Second) {
-		all := make([]state.Sample, len(probes))
-		for i := range all {
-			all[i] = state.Sample{Probe: probes[i].Name, At: at, Got: at, Value: rand.Float64(), Verdict: state.OK}
-		}
-		s.frames <- state.Frame{Samples: all}
+}
+
+// program starts this test binary as one of its programs in a terminal.
+func program(b *testing.B, name string, w, h int) *term.Terminal {
+	b.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.CommandContext(b.Context(), exe)
+	cmd.Env = append(os.Environ(), programVar+"="+name)
+	return term.Start(b, cmd, w, h)
+}
+
+// BenchmarkIdle watches for ten seconds what the cockpit costs while nobody touches
+// a key, a canary holds and the charts are full: bytes to the terminal (at most 2048
+// a second) and percent of a core above a bare Bubble Tea program (at most 1).
+func BenchmarkIdle(b *testing.B) {
+	const window = 10 * time.Second
+	for _, size := range sizes {
+		b.Run(fmt.Sprintf("%dx%d", size.w, size.h), func(b *testing.B) {
+			quiet, bare := program(b, "quiet", size.w, size.h), program(b, "bare", size.w, size.h)
+			bare.Shows(patience, "0 keys")
+			quiet.Shows(patience, "Checklist", "Metrics") // the samples have come
+			var bytes int64
+			var ours, theirs time.Duration
+			for b.Loop() {
+				time.Sleep(time.Second) // what came with the start is drawn
+				bytes -= quiet.Bytes()
+				ours -= quiet.CPU()
+				theirs -= bare.CPU()
+				time.Sleep(window)
+				bytes += quiet.Bytes()
+				ours += quiet.CPU()
+				theirs += bare.CPU()
+			}
+			percent := func(d time.Duration) float64 { return 100 * d.Seconds() / window.Seconds() / float64(b.N) }
+			b.ReportMetric(float64(bytes)/window.Seconds()/float64(b.N), "B/s")
+			b.ReportMetric(percent(theirs), "bare-cpu-%")
+			b.ReportMetric(percent(ours-theirs), "cpu-%-above-bare")
+		})
 	}
 }
+
+const patience = 20 * time.Second // of a benchmark, for something to show
 
 // BenchmarkKeyToFrame measures from a key to the frame that shows its effect, in a
 // real terminal of 200x60 with 200 probes ticking, and at a bare Bubble Tea program
@@ -113,37 +159,24 @@ func BenchmarkKeyToFrame(b *testing.B) {
 const bareFPS = 60 // Bubble Tea's own
 
 // pressing starts a program, presses a key n times and gives what each took to show.
-func pressing(b *testing.B, program string, n int) []time.Duration {
-	const patience = 20 * time.Second
-	exe, err := os.Executable()
-	if err != nil {
-		b.Fatal(err)
-	}
-	cmd := exec.CommandContext(b.Context(), exe)
-	cmd.Env = append(os.Environ(), programVar+"="+program)
-	t := term.Start(b, cmd, 200, 60)
-	key, effect := "j", func(i int) string { return fmt.Sprintf("%d keys", i) }
-	if program == "ticking" {
+func pressing(b *testing.B, name string, n int) []time.Duration {
+	t := program(b, name, 200, 60)
+	shows := func(s string, i int) bool { return strings.Contains(s, fmt.Sprintf("%d keys", i)) }
+	if name == "ticking" {
+		shows = func(s string, i int) bool { // in the table and over the chart
+			return strings.Count(s, fmt.Sprintf("│ probe %03d  ", i)) == 2
+		}
 		t.Shows(patience, "Checklist", "probe 001")
 		t.Type("2") // the metrics have the focus
-		effect = func(i int) string { return fmt.Sprintf("│ probe %03d  ", i) }
-		t.Await("the chart of the first probe", patience, func(s string) bool { return strings.Count(s, effect(0)) == 2 })
-	} else {
-		t.Shows(patience, effect(0))
 	}
+	t.Await("the start", patience, func(s string) bool { return shows(s, 0) })
 	var out []time.Duration
 	for i := 1; i <= n; i++ {
 		// At any moment of the renderer's rhythm.
 		time.Sleep(20*time.Millisecond + rand.N(50*time.Millisecond))
 		begun := time.Now()
-		t.Type(key)
-		shown := t.Await("the effect of a key", patience, func(s string) bool {
-			if program == "bare" {
-				return strings.Contains(s, effect(i))
-			}
-			return strings.Count(s, effect(i)) == 2 // in the table and over the chart
-		})
-		out = append(out, shown.Sub(begun))
+		t.Type("j")
+		out = append(out, t.Await("the effect of a key", patience, func(s string) bool { return shows(s, i) }).Sub(begun))
 	}
 	t.Close()
 	return out

@@ -5,7 +5,9 @@
 //
 // The time axis is cut into columns whose borders are multiples of the column's
 // length, not counted back from now: a picture moves by whole columns, and stays
-// still (and costs the terminal nothing) in between.
+// still (and costs the terminal nothing) in between. A line chart, of which a move
+// redraws nearly everything, moves by many columns at once: what is new comes into
+// the space at its right edge.
 package chart
 
 import (
@@ -43,10 +45,12 @@ type axis struct {
 	cols  int
 }
 
-func (w Window) axis(cols int) axis {
+// axis cuts the window into columns. The left edge is a multiple of leap columns, and
+// up to leap-1 columns at the right lie after the window's end.
+func (w Window) axis(cols, leap int) axis {
 	step := max(int64(w.Span)/int64(max(cols, 1)), 1)
 	last := w.End.UnixNano()
-	last -= mod(last, step)
+	last += step*int64(leap-1) - mod(last, step*int64(leap))
 	return axis{start: last - step*int64(cols-1), step: step, cols: cols}
 }
 

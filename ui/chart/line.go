@@ -42,6 +42,9 @@ type Mark struct {
 	Style theme.Style
 }
 
+// leaps is in how many moves a reading crosses the chart.
+const leaps = 16
+
 // least is the smallest plot that says something.
 const leastW, leastH = 8, 3
 
@@ -66,7 +69,7 @@ func (l Line) Draw(w, h int) []string {
 	if pw < leastW || rows < leastH {
 		return blanks(w, h)
 	}
-	p := newPlot(pw, rows, l.axis(pw*2), lo, hi)
+	p := newPlot(pw, rows, l.axis(pw*2, 2*max(pw/leaps, 1)), lo, hi)
 	for _, s := range l.Series {
 		p.series(s)
 	}

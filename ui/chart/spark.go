@@ -88,7 +88,7 @@ func (k Spark) columns(s Samples, w int) []column {
 	if s == nil || s.Len() == 0 {
 		return out
 	}
-	a := k.axis(w)
+	a := k.axis(w, 1)
 	var before column // the last reading left of the window
 	for i := a.from(s); i < s.Len(); i++ {
 		x := s.At(i)

@@ -110,7 +110,7 @@ func (p *Pane) WorstFirst() { p.worst = !p.worst }
 func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) string {
 	b := newBoard(s, now)
 	rows := p.arrange(b)
-	p.attend(b)
+	p.attend(b, rows)
 	iw, ih := theme.Inner(w, h)
 	table, chart := split(len(rows), ih)
 	p.scroll(table)
@@ -176,7 +176,7 @@ func (p *Pane) arrange(b *board) []int {
 
 // attend picks the stretch of time and the probe to chart, where nobody chose: the
 // new version's while it goes out, else the worst, and that one until another is worse.
-func (p *Pane) attend(b *board) {
+func (p *Pane) attend(b *board, rows []int) {
 	if in := b.s.Incident; !p.zoomed && !in.Declared.IsZero() {
 		p.zoom = 0
 		for p.zoom < longest && b.now.Sub(in.Declared) > spans[p.zoom] {
@@ -184,8 +184,8 @@ func (p *Pane) attend(b *board) {
 		}
 	}
 	best, at := -1, ""
-	for _, name := range p.order {
-		i := slices.IndexFunc(b.probes, func(x state.Probe) bool { return x.Name == name })
+	for _, i := range rows {
+		name := b.probes[i].Name
 		if n := b.weight(i); n > best || n == best && name == p.follow {
 			best, at = n, name
 		}
