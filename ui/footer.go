@@ -186,6 +186,10 @@ func (m *Model) enterWord() string {
 // keyLine is made from the table: first what is called for just now, then what has
 // a short name, as far as it fits. Keys that do nothing now are faint.
 func (m *Model) keyLine(w int) string {
+	if m.armed() && !m.typing() { // nothing else counts now
+		key := func(k, what string) string { return m.t.Key.Render(k) + " " + m.t.Past.Render(what) + "  " }
+		return theme.Fit(" "+m.t.BadStrong.Render("enter")+" "+m.t.Bad.Render("roll back now")+"  "+key("c", "stop it")+key("esc", "stop it"), w)
+	}
 	line, used := " ", 1
 	help := lookup("?", m.context())
 	put := func(b *binding, word string) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"mayday/state"
 	"mayday/ui/theme"
 )
@@ -266,16 +268,16 @@ func (m *Model) target() string {
 // bar is the red line of an armed rollback, "" while none is armed.
 func (m *Model) bar() string {
 	rb := &m.scene.Incident.Rollback
-	var left time.Duration
+	var left, all time.Duration
 	who := ""
 	switch {
 	case m.local != nil:
-		left = m.local.deadline.Sub(m.real)
+		left, all = m.local.deadline.Sub(m.real), m.local.deadline.Sub(m.rkey.barSince)
 		who = "  (the keeper does not answer: from this process)"
 	case m.here != nil && !m.here.over():
 		return m.t.BarArmed.Render(center("ROLLING BACK to "+m.target()+" from this process: the keeper does not answer", m.w))
 	case rb.Status == state.RollbackArmed:
-		left = rb.Deadline.Sub(m.real)
+		left, all = rb.Deadline.Sub(m.real), rb.Deadline.Sub(m.rkey.barSince)
 		if m.replay() {
 			left = rb.Deadline.Sub(rb.Armed) // real and incident time differ in a recording
 		}
@@ -294,7 +296,15 @@ func (m *Model) bar() string {
 	if theme.Width(text) > m.w {
 		text = fmt.Sprintf("ROLLBACK %.1f s  enter now  c/esc stop", max(left, 0).Seconds())
 	}
-	return m.t.BarArmed.Render(center(text, m.w))
+	if theme.Width(text) > m.w {
+		text = fmt.Sprintf("BACK IN %.1f s c stop", max(left, 0).Seconds())
+	}
+	line, n := center(text, m.w), m.w
+	if all > 0 && !m.rkey.barSince.IsZero() {
+		n = min(max(int(int64(m.w)*int64(left)/int64(all)), 0), m.w)
+	}
+	rest := ansi.Truncate(line, n, "")
+	return m.t.BarArmed.Render(rest) + m.t.BarSpent.Render(ansi.TruncateLeft(line, theme.Width(rest), ""))
 }
 
 func center(s string, w int) string {

@@ -42,8 +42,15 @@ func (m *Model) showRollback() tea.Cmd {
 // there is room, because what counts is what they do now.
 func (m *Model) rollbackView(w, h int) string {
 	if w >= 120 {
-		left := w * 11 / 20
-		return beside(m.pane(tabRollout, left, h), m.pane(tabMetrics, w-left, h))
+		left, bottom := w/2, 0
+		if h >= 24 && m.scene.Incident.Rollback.Status != state.RollbackFailed {
+			bottom = max(h/4, 6)
+		}
+		view := beside(m.pane(tabRollout, left, h-bottom), m.pane(tabMetrics, w-left, h-bottom))
+		if bottom > 0 {
+			view += "\n" + m.pane(tabTimeline, w, bottom)
+		}
+		return view
 	}
 	const below = 6 // what production does now, and what happened last
 	if h < 16 || m.scene.Incident.Rollback.Status == state.RollbackFailed {

@@ -196,9 +196,9 @@ func (m *Model) essentials() []string {
 	out = append(out, strings.TrimSpace(m.readiness(in, false)))
 	if next, ok := in.NextEscalation(); ok {
 		left, st := next.DueAt().Sub(m.now), m.t.Warn
-		word := "esc "
+		word := "page "
 		if left < 0 {
-			left, st, word = -left, m.t.BadStrong, "esc OVERDUE "
+			left, st, word = -left, m.t.BadStrong, "page OVERDUE "
 		}
 		out = append(out, st.Render(word+theme.Clock(left)+" "+short(next.Role, false)))
 	}

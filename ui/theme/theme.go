@@ -53,6 +53,7 @@ type Theme struct {
 	BadgeQuiet    Style // the same for what is less than red: white on blue
 	RollbackKey   Style // the R in the header
 	BarArmed      Style // the bar that counts down to the rollback
+	BarSpent      Style // its part that has run out
 
 	// Hint is the colour of an example in an empty field; nil where colours are off.
 	Hint color.Color
@@ -150,7 +151,7 @@ func (t *Theme) coloured(p colorprofile.Profile) {
 		t.Selected = style(ansi.Style{}.Reverse(true))
 	}
 	t.Match = style(ansi.Style{}.Underline(true).ForegroundColor(c(amber)))
-	t.Badge, t.BadgeQuiet, t.RollbackKey, t.BarArmed = on(white, red), on(white, blue), on(white, wine), on(white, red)
+	t.Badge, t.BadgeQuiet, t.RollbackKey, t.BarArmed, t.BarSpent = on(white, red), on(white, blue), on(white, wine), on(white, red), on(white, wine)
 }
 
 func (t *Theme) plain() {
@@ -161,7 +162,7 @@ func (t *Theme) plain() {
 	t.Bad = bold
 	t.Title, t.BorderFocused, t.Key = bold, bold, bold
 	t.Selected, t.Match = reverse, style(ansi.Style{}.Underline(true))
-	t.Badge, t.BadgeQuiet, t.RollbackKey, t.BarArmed = both, reverse, both, both
+	t.Badge, t.BadgeQuiet, t.RollbackKey, t.BarArmed, t.BarSpent = both, reverse, both, both, bold
 }
 
 // Style turns text into styled text. The zero value leaves it as it is.
