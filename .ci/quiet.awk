@@ -1,10 +1,16 @@
 # Reads the output of go test -v and keeps what a person wants of it: what failed,
-# what was skipped and why, and one line per package. What passed is left out.
+# what was skipped and why, one line per package, and a count.
 function give(name) { printf "%s", said[name]; delete said[name] }
 /^=== / { test = $3; next }
-/^ *--- PASS: / { delete said[$3]; test = ""; next }
-/^ *--- (FAIL|SKIP): / { give($3); print; test = ""; next }
-/^(PASS|FAIL)$/ { next }
+/^ *--- PASS: / { passed++; delete said[$3]; test = ""; next }
+/^ *--- (FAIL|SKIP): / {
+	if ($2 == "FAIL:") failed++; else skipped++
+	give($3)
+	print
+	test = ""
+	next
+}
+/^PASS$/ { next }
 /^(ok|FAIL|\?) *\t/ { # a test that panicked or hung has no line of its own
 	for (name in said) give(name)
 	test = ""
@@ -14,4 +20,7 @@ function give(name) { printf "%s", said[name]; delete said[name] }
 }
 test != "" { said[test] = said[test] $0 "\n"; next }
 { print }
-END { for (name in said) give(name) }
+END {
+	for (name in said) give(name)
+	printf "%d tests and parts of tests passed, %d failed, %d skipped\n", passed, failed, skipped
+}
