@@ -87,8 +87,10 @@ func problem(what string, err error) error {
 		p.Why, p.Do, p.Code = "the file system is read-only", "Set MAYDAY_HOME to a folder that can be written.", "read-only"
 	case errors.Is(err, fs.ErrPermission):
 		p.Do, p.Code = "Set MAYDAY_HOME to a folder of your own, or correct the folder's owner.", "read-only"
+	case errors.Is(err, syscall.ENOTDIR):
+		p.Do, p.Code = "Set MAYDAY_HOME to a folder: a part of that path is a file.", "read-only"
 	case errors.Is(err, fs.ErrNotExist):
-		p.Do = "Look with \"mayday list\" which incidents there are."
+		p.Do = "Look with \"mayday list\" which incidents there are, and whether MAYDAY_HOME is the folder that you mean."
 	}
 	return &caused{p, err}
 }
