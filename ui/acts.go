@@ -303,7 +303,7 @@ func (m *Model) sign() tea.Cmd {
 	in := m.scene.Incident
 	it := signOff(in)
 	id, me := it.ID, m.scene.Hello.You.User
-	intro := []string{"Commit " + in.Facts["commit"] + ". Read it for correctness and security, not for style."}
+	intro := []string{"Commit " + theme.Cut(in.Facts["commit"], 8) + ". Read it for correctness and security, not for style."}
 	spec := dialog.Spec{Title: named(it), Wide: true, Intro: intro, Button: "sign", Fields: []dialog.Field{
 		{Name: "verdict", Label: "Verdict", Kind: dialog.Choice, Options: []dialog.Option{{Value: "approve"}, {Value: "reject"}}},
 		{Name: "comment", Label: "Comment"},
@@ -314,8 +314,8 @@ func (m *Model) sign() tea.Cmd {
 	if c := in.Item("6.commit"); c != nil && me != "" && c.By == me {
 		own = true
 		spec.Fields, spec.Button = nil, ""
-		spec.Intro = append(intro, "You ("+me+") committed this change, so somebody else must sign it, from their own account: "+
-			"mayday approve --incident "+in.ID+". Without anybody awake: X overrides the sign-off with a reason.")
+		spec.Intro = append([]string{"You (" + me + ") committed this change, so somebody else must sign it, from their own account: " +
+			"mayday approve --incident " + in.ID + ". With nobody awake, X overrides the sign-off with a reason."}, intro...)
 	}
 	d := m.open(spec, func(v map[string]string) tea.Cmd {
 		return m.do(state.Sign{Item: id, Comment: v["comment"], Reject: v["verdict"] == "reject"})

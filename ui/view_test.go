@@ -121,13 +121,13 @@ func hostile(s *state.Scene, r *rand.Rand) {
 func TestTinyShowsTheEssentials(t *testing.T) {
 	m := still(uitest.Canary(), 20, 5)
 	s := strip(m.frame())
-	for _, want := range []string{"SEV1", "00:18:42", "READY", "esc"} {
+	for _, want := range []string{"SEV1", "00:18:42", "READY", "page"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("20x5 does not show %q:\n%s", want, s)
 		}
 	}
 	m = still(scenes["armed"](), 20, 5)
-	if s := strip(m.frame()); !strings.Contains(s, "ROLLBACK 1.9 s") {
+	if s := strip(m.frame()); !strings.Contains(s, "BACK IN 1.9 s") {
 		t.Errorf("20x5 does not show the countdown:\n%s", s)
 	}
 }
