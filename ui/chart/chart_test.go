@@ -153,6 +153,34 @@ func TestLineGolden(t *testing.T) {
 	golden(t, "line-40x5.txt", strings.Join(sample(40, 5, theme.New(theme.Options{NoColor: true})), "\n")+"\n")
 }
 
+// A chart of past readings is redrawn sixteen times while they cross it, not at every
+// step of the clock, and the newest reading is always on it.
+func TestLineMovesRarely(t *testing.T) {
+	now := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+	var s List
+	for at := now.Add(-30 * time.Minute); !at.After(now); at = at.Add(5 * time.Second) {
+		s = append(s, state.Sample{At: at, Value: math.Sin(float64(at.Unix())), Verdict: state.OK})
+	}
+	draw := func(s List, now time.Time) string {
+		l := Line{Window: Window{now, 15 * time.Minute}, Lo: -1, Hi: 1, Series: []Series{{Samples: s, Hold: 10 * time.Second}}}
+		return strings.Join(l.Draw(100, 10), "\n")
+	}
+	last, moves := draw(s, now), 0
+	for i := range 15 * 60 {
+		next := draw(s, now.Add(time.Duration(i)*time.Second))
+		if next != last {
+			moves++
+		}
+		last = next
+		if end := now.Add(-time.Duration(i) * time.Second); draw(List{{At: end, Verdict: state.OK}}, end) == draw(nil, end) {
+			t.Fatalf("the reading of %v is not on the chart", end)
+		}
+	}
+	if moves > leaps+2 {
+		t.Errorf("the chart moved %d times in its width", moves)
+	}
+}
+
 func TestLineIsExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	th := theme.New(theme.Options{})
