@@ -19,6 +19,7 @@ type Told struct {
 // the journal already, by the same actor at the same time, is skipped: a keeper may
 // have died while it took it in.
 func (e *Engine) Adopt(told []Told) error {
+	e.takenBack(told)
 	if err := e.adopt(told); err != nil {
 		return err
 	}
@@ -39,13 +40,34 @@ func (e *Engine) Adopt(told []Told) error {
 	case in.Rollback.Status == state.RollbackRunning:
 		e.finishRollback(in)
 	case r != nil && r.Status == state.RolloutRolledBack:
-		if e.arm != nil {
-			e.arm.Stop()
-			e.arm = nil
-		}
 		e.closeAttempt(in, r)
 	}
 	return nil
+}
+
+// takenBack lets R know what the journal will say only when the disk has taken it:
+// an R that was on its way while the keeper was stopped has nothing to do any more.
+func (e *Engine) takenBack(told []Told) {
+	rollout := ""
+	for _, t := range told {
+		switch f := t.Fact.(type) {
+		case state.RollbackStarted:
+			rollout = f.Rollout
+		case state.RollbackFinished:
+			if !f.Done || rollout == "" {
+				continue
+			}
+			e.key.Lock()
+			if e.arm != nil {
+				e.arm.Stop()
+				e.arm = nil
+			}
+			e.mu.Lock()
+			e.undone = rollout
+			e.mu.Unlock()
+			e.key.Unlock()
+		}
+	}
 }
 
 // adopt journals and folds, in the order told.

@@ -63,6 +63,9 @@ func (e *Engine) armRollback(actor state.Actor, trigger string) error {
 	if e.arm != nil {
 		return nil // a held key repeats
 	}
+	if _, _, err := e.target(); err != nil {
+		return nil // it was taken back just now
+	}
 	deadline := e.o.Now().Add(grace)
 	e.must(actor, state.RollbackPrimed{Deadline: deadline.UTC(), Trigger: trigger})
 	e.countDown(actor, deadline, trigger)
