@@ -14,7 +14,7 @@ import (
 // what it set going is seen in the frames. Arm, Fire and Disarm never wait for
 // anything but each other.
 func (e *Engine) Do(ctx context.Context, actor state.Actor, intent state.Intent) (a state.Answer, err error) {
-	if p, ok := guarded(func() { a, err = e.do(ctx, actor, intent) }).(panicked); ok {
+	if p := guarded(func() { a, err = e.do(ctx, actor, intent) }); p != nil {
 		e.warn(intent.Verb()+" failed: "+p.Error(), true)
 		return state.Answer{}, &state.Problem{Code: "panic", What: "mayday itself failed here", Why: p.Error(), Do: "Try it again, or do it by hand; the rest goes on, and R works."}
 	}
@@ -235,10 +235,10 @@ func (e *Engine) passOver(actor state.Actor, v state.PassOver) (state.Answer, er
 		if it == nil {
 			return &state.Problem{What: fmt.Sprintf("there is no item %q", v.Item)}
 		}
-		switch {
-		case it.Status == state.ItemRunning || it.Status == state.ItemAsking:
+		switch it.Status {
+		case state.ItemRunning, state.ItemAsking:
 			return &state.Problem{What: "it is running", Do: "Cancel it first."}
-		case it.Status == state.ItemDone || it.Status == state.ItemNotNeeded:
+		case state.ItemDone, state.ItemNotNeeded:
 			return &state.Problem{What: "there is nothing to override", Why: "it is " + string(it.Status)}
 		}
 		return open(in)
@@ -347,7 +347,7 @@ func (e *Engine) untick(actor state.Actor, v state.Untick) (state.Answer, error)
 			return &state.Problem{What: "there is no tick to take back", Why: "it is " + string(st)}
 		}
 		return open(in)
-	}, state.ItemUnchecked{Item: v.Item})
+	}, state.ItemUnchecked(v))
 }
 
 // snooze puts the pages of a level off, for at most a day.

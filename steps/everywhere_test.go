@@ -71,9 +71,9 @@ func pressAt(t *testing.T, history []state.Event, changed bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := r.until("rolled back", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone && len(in.Closed) == 1 })
+	r.until("rolled back", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone && len(in.Closed) == 1 })
 	time.Sleep(time.Hour) // whatever comes late has come
-	in = r.Incident()
+	in := r.Incident()
 	p := in.Production()
 	if p.Status != state.RolloutRolledBack || in.Rollback.Verified == "" || in.Item(itemRollback).Status != state.ItemDone {
 		t.Errorf("rollout %s, verified %q, item %s", p.Status, in.Rollback.Verified, in.Item(itemRollback).Status)

@@ -17,11 +17,11 @@ type panicked struct {
 
 func (p panicked) Error() string { return state.Clean(fmt.Sprint("panic: ", p.value)) }
 
-// guarded runs f and turns its panic into an error.
-func guarded(f func()) (err error) {
+// guarded runs f and gives its panic, nil where there was none.
+func guarded(f func()) (p *panicked) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = panicked{v, debug.Stack()}
+			p = &panicked{v, debug.Stack()}
 		}
 	}()
 	f()
@@ -31,7 +31,7 @@ func guarded(f func()) (err error) {
 // guard runs f for an item. A panic becomes its failure, with the stack in the output.
 func (e *Engine) guard(out io.Writer, f func() error) error {
 	var err error
-	if p, ok := guarded(func() { err = f() }).(panicked); ok {
+	if p := guarded(func() { err = f() }); p != nil {
 		fmt.Fprintf(out, "%s\n%s\n", p.Error(), p.stack)
 		return &state.Problem{Code: "panic", What: "mayday itself failed here", Why: p.Error(),
 			Do: "The stack is in the output. Do this by hand or run it again; the rest goes on, and R works."}
