@@ -382,11 +382,13 @@ func (m *Model) goOn() tea.Cmd {
 	r := waits(m.scene.Incident)
 	word, _ := m.t.Rollout(r.Status)
 	intro := []string{"The rollout of " + r.Version + " to " + r.Environment + " is " + word + "."}
+	var fields []dialog.Field
 	opts := []dialog.Option{{Value: "on", Label: "go on", Help: "from where it stands; the gate looks again, and asks again if it must"}}
 	if r.Status == state.RolloutAsking {
 		intro = append([]string{"The rollout of " + r.Version + " to " + r.Environment + " is paused at " + stageName(r) +
 			": the gate does not know enough and asks you."}, r.Gate.Reasons...)
 		opts = append(opts, dialog.Option{Value: "accept", Label: "accept", Help: "pass this gate on my word; needs a reason"})
+		fields = []dialog.Field{{Name: "how", Label: "How", Kind: dialog.Choice, Options: opts}, {Name: "why", Label: "Reason", Hint: "needed to accept"}}
 	}
 	if r.Problem != nil {
 		intro = append(intro, r.Problem.Error())
@@ -396,7 +398,7 @@ func (m *Model) goOn() tea.Cmd {
 		back = "esc leaves it as it stands."
 	}
 	d := m.open(dialog.Spec{Title: "Go on with the rollout?", Wide: true, Intro: append(intro, back), Button: "go on",
-		Fields: []dialog.Field{{Name: "how", Label: "How", Kind: dialog.Choice, Options: opts}, {Name: "why", Label: "Reason"}},
+		Fields: fields,
 		Check: func(v map[string]string) string {
 			return unless(v["how"] != "accept" || v["why"] != "", "passing a gate on your word needs a reason")
 		}}, func(v map[string]string) tea.Cmd {

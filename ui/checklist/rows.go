@@ -124,7 +124,9 @@ func (p *Pane) rollbackSays(in *state.Incident) string {
 	case state.RollbackFailed:
 		return p.t.BadStrong.Render("FAILED")
 	case state.RollbackDone:
-		return p.t.GoodStrong.Render("rolled back")
+		if !in.Rollback.ProvenAt.After(in.Rollback.Ended) { // else a newer plan is proven
+			return p.t.GoodStrong.Render("rolled back")
+		}
 	}
 	word, style := p.t.Readiness(in.Rollback.Proof.Ready)
 	return style.Render(word)

@@ -80,7 +80,8 @@ func takenBack(in *state.Incident) bool {
 		return true
 	case state.RollbackDone:
 		r := in.Current()
-		return r == nil || r.ID == rb.Rollout || !r.Started.IsZero() && r.Started.Before(rb.Started)
+		// Not by rb.Rollout: a newer plan's proof names that one.
+		return r == nil || r.Status == state.RolloutRolledBack || !r.Started.IsZero() && r.Started.Before(rb.Started)
 	}
 	return false
 }

@@ -161,3 +161,23 @@ func BenchmarkView(b *testing.B) {
 		p.View(s, uitest.Now, 200, 40, true)
 	}
 }
+
+// The second attempt's rollout is what there is to see, not the rollback before it,
+// also once its own way back was proven.
+func TestNextAttemptIsShown(t *testing.T) {
+	s := uitest.RolledBack()
+	at := s.Last()
+	plan := uitest.Plan()
+	plan.ID, plan.Version = "r2", "v1.2.5"
+	s.Tell(at+1*time.Second, "bob", state.AttemptStarted{N: 2})
+	s.Tell(at+2*time.Second, "bob", state.RolloutLaid{Item: "9.plan", Plan: plan})
+	s.Tell(at+3*time.Second, state.Mayday, state.RollbackProven{Rollout: "r2", Proof: state.Proof{Ready: state.Ready, Target: "v1.2.3"}})
+	p := New(theme.New(theme.Options{NoColor: true}))
+	if out := p.View(s.Scene, uitest.Now, 92, 9, false); !strings.Contains(out, "v1.2.5") || strings.Contains(out, "Rollback to") {
+		t.Errorf("planned, but the pane shows:\n%s", out)
+	}
+	s.Tell(at+4*time.Second, "bob", state.RolloutStarted{Rollout: "r2", Epoch: 2, Item: "10.deploy"})
+	if out := p.View(s.Scene, uitest.Now, 92, 9, false); !strings.Contains(out, "v1.2.5") || strings.Contains(out, "Rollback to") {
+		t.Errorf("under way, but the pane shows:\n%s", out)
+	}
+}
