@@ -208,6 +208,8 @@ func (m *Model) keyLine(w int) string {
 				continue
 			case b.keys[0] == "enter":
 				word = m.enterWord()
+			case b.called != "" && b.called == m.enterWord():
+				continue // enter does it
 			case b.called != "" && m.disabled(b) == "":
 				word = b.called
 			}

@@ -125,7 +125,6 @@ func (m *Model) faster(by int) {
 		}
 	}
 	m.film.speed = speeds[min(max(at+by, 0), len(speeds)-1)]
-	m.say(toneInfo, fmt.Sprintf("speed %gx", m.film.speed))
 }
 
 // cursorLine says where in the recording we are.
@@ -133,11 +132,14 @@ func (m *Model) cursorLine(w int) string {
 	from, to := m.o.Film.Bounds()
 	now := m.o.Film.Now()
 	word := "paused"
+	if m.film.speed != 1 {
+		word = fmt.Sprintf("paused (%gx)", m.film.speed)
+	}
 	if m.film.playing {
 		word = fmt.Sprintf("playing %gx", m.film.speed)
 	}
 	left := " " + m.t.BadgeQuiet.Render(" RECORDING ") + " " + m.t.Strong.Render(now.Format("15:04:05")) + " " +
-		m.t.Past.Render(fmt.Sprintf("event %d of %s, %s", m.scene.Incident.Seq, theme.Elapsed(to.Sub(from)), word))
+		m.t.Past.Render(fmt.Sprintf("event %d, %s of %s, %s", m.scene.Incident.Seq, theme.Elapsed(now.Sub(from)), theme.Elapsed(to.Sub(from)), word))
 	room := w - theme.Width(left) - 3
 	if room < 10 {
 		return theme.Fit(left, w)

@@ -237,6 +237,9 @@ func (p *Pane) about(in *state.Incident, it *state.Item, w int) []string {
 	if it == nil || p.filter != "" {
 		return nil
 	}
+	if in.Score != nil {
+		return p.score(in.Score, w)
+	}
 	var out []string
 	say := func(st theme.Style, text string) {
 		for _, l := range theme.Wrap(theme.Safe(text), w) {
@@ -269,6 +272,34 @@ func (p *Pane) about(in *state.Incident, it *state.Item, w int) []string {
 		out = append(out[:7], p.t.Past.Render("d shows the rest"))
 	}
 	return out
+}
+
+// score is a drill's card, once it was made.
+func (p *Pane) score(s *state.Score, w int) []string {
+	word, st := "not as it should end", p.t.BadStrong
+	if s.Passed {
+		word, st = "passed", p.t.GoodStrong
+	}
+	took := func(what string, d state.Duration) string {
+		says := theme.Dash
+		if d > 0 {
+			says = theme.Clock(d.D())
+		}
+		return theme.Row(p.t.Past.Render(what), p.t.Text.Render(says), w)
+	}
+	count := func(what string, n int) string {
+		st := p.t.Text
+		if n > 0 {
+			st = p.t.Warn
+		}
+		return theme.Row(p.t.Past.Render(what), st.Render(fmt.Sprint(n)), w)
+	}
+	out := []string{p.t.Border.Render(theme.Repeat("─", w)), theme.Row(p.t.Strong.Render("Score card")+p.t.Past.Render(" "+theme.Safe(s.Scenario)), st.Render(word), w)}
+	for _, l := range theme.Wrap(theme.Safe(s.Outcome), w) {
+		out = append(out, p.t.Text.Render(l))
+	}
+	return append(out, took("acknowledged after", s.Acknowledge), took("decided after", s.Decide), took("mitigated after", s.Mitigate), took("rolled back after", s.Rollback),
+		count("status updates missed", s.MissedUpd), count("escalations missed", s.MissedEsc), count("items overridden", s.Overridden))
 }
 
 func (r row) fit(w int) string {

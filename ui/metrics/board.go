@@ -72,7 +72,7 @@ func (b *board) idle(p *state.Probe, r reading) string {
 	x := in.Production()
 	switch {
 	case p.Role == state.RoleNew && (x == nil || x.Started.IsZero()):
-		return "not in production yet"
+		return "not deployed yet"
 	case p.Role == state.RoleNew && x.Status == state.RolloutRolledBack:
 		return theme.Safe(x.Version) + " was taken back"
 	case p.Role == state.RoleOld && x != nil && x.Status == state.RolloutDone:
