@@ -154,16 +154,14 @@ func (s *shop) fixture(name string, env runbook.Environment, f *share, client dy
 		Disturb: func(testing.TB) func() {
 			ctx, cancel := context.WithCancel(context.Background())
 			var wg sync.WaitGroup
-			for _, o := range objects {
-				wg.Go(func() {
-					tick := time.NewTicker(10 * time.Millisecond)
-					defer tick.Stop()
-					for n := 0; ctx.Err() == nil; n++ {
-						_ = annotate(ctx, o, "example.com/tick", fmt.Sprint(n))
-						<-tick.C
-					}
-				})
-			}
+			wg.Go(func() {
+				tick := time.NewTicker(10 * time.Millisecond)
+				defer tick.Stop()
+				for n := 0; ctx.Err() == nil; n++ {
+					_ = annotate(ctx, objects[n%len(objects)], "example.com/tick", fmt.Sprint(n))
+					<-tick.C
+				}
+			})
 			return func() { cancel(); wg.Wait() }
 		},
 		Answers: func(t testing.TB, n int) map[string]int {
