@@ -132,7 +132,7 @@ func (o *Operator) act(ctx context.Context) (wake time.Time, err error) {
 	if in.ID == "" {
 		return time.Time{}, nil
 	}
-	for _, part := range []func(context.Context, *state.Incident) (time.Time, error){o.answerPages, o.update, o.pull, o.goOn} {
+	for _, part := range []func(context.Context, *state.Incident) (time.Time, error){o.answerPages, o.update, o.pull, o.lookAgain, o.goOn} {
 		if in.Seq < o.seen {
 			return wake, nil // what was done last is not to be seen yet
 		}
@@ -245,6 +245,22 @@ func (o *Operator) pull(ctx context.Context, in *state.Incident) (time.Time, err
 		return time.Time{}, err
 	}
 	return time.Time{}, o.ask(ctx, o.Team, state.Fire{Trigger: "R"})
+}
+
+// lookAgain lets a gate that asks judge anew once everything it watches has a
+// reading again: what a person would do after a machine or a network that stood
+// still. Where the scenario is about vanished metrics, they never come back.
+func (o *Operator) lookAgain(ctx context.Context, in *state.Incident) (time.Time, error) {
+	r := in.Current()
+	if asking(in) == nil || r == nil || r.Status != state.RolloutAsking {
+		return time.Time{}, nil
+	}
+	for _, p := range in.Probes {
+		if x, ok := o.scene.Reading(p, o.now()); p.Role == state.RoleNew && (!ok || !x.Verdict.Known()) {
+			return time.Time{}, nil
+		}
+	}
+	return time.Time{}, o.ask(ctx, o.Team, state.GoOn{})
 }
 
 // goOn does the next item, unless a rollback is under way.

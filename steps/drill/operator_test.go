@@ -103,6 +103,8 @@ func (k *keeper) do(user string, intent state.Intent) (state.Answer, error) {
 			return state.Answer{}, &state.Problem{Code: "config", What: "refused for ever"}
 		}
 		seq = k.run(user, v.Item)
+	case state.GoOn:
+		seq = k.record(user, state.RolloutResumed{Rollout: "r1", Accept: v.Accept})
 	case state.Fire:
 		k.rollback(user)
 	case state.Arm:
@@ -222,6 +224,48 @@ func TestOperatorReadsWhileItAsks(t *testing.T) {
 		out, err := play(t, k)
 		if err != nil || out.Code != 0 {
 			t.Fatalf("%+v, %v", out, err)
+		}
+	})
+}
+
+// A machine that stood still makes a gate ask where the scenario does not want it:
+// the operator looks again when there is something to see.
+func TestOperatorLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper(t, "good")
+		k.mute["10.deploy"] = true
+		k.world = func(k *keeper, id string) {
+			if id != "10.deploy" {
+				return
+			}
+			k.deploy()
+			judged := func(v state.Verdict) state.ProbeJudged {
+				return state.ProbeJudged{Sample: state.Sample{Probe: "error rate new", Verdict: v, At: time.Now()}}
+			}
+			k.later(10*time.Second, func() {
+				k.record(state.Mayday, judged(state.NoData), state.GateDecided{Rollout: "r1", State: state.GateAsking})
+			})
+			k.later(15*time.Second, func() { k.record(state.Mayday, judged(state.OK)) })
+			k.later(40*time.Second, func() {
+				k.record(k.user, state.ItemFinished{Item: "10.deploy", Outcome: state.ItemDone}, state.RolloutFinished{Rollout: "r1", Outcome: state.RolloutDone})
+				k.autos()
+			})
+		}
+		out, err := play(t, k)
+		if err != nil || out.Code != 0 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		looked := 0
+		for _, i := range k.asked {
+			if v, ok := i.(state.GoOn); ok {
+				looked++
+				if v.Accept {
+					t.Error("the operator passed a gate on its word")
+				}
+			}
+		}
+		if looked != 1 {
+			t.Errorf("looked again %d times", looked)
 		}
 	})
 }
