@@ -78,11 +78,13 @@ func (m *Model) enterItem(it *state.Item) tea.Cmd {
 	case r != nil && r.Item == it.ID:
 		return m.goOn()
 	case it.Status == state.ItemRunning && it.ID != state.ItemMonitor:
-		m.zoom = true
+		m.zoom, m.visit = true, true
 		if r := in.Current(); r != nil && r.Item == it.ID {
-			return m.goTo(tabRollout)
+			m.tab = tabRollout
+		} else {
+			m.tab = tabOutput
 		}
-		return m.goTo(tabOutput)
+		return nil
 	case it.Status.Settled(), it.Status == state.ItemRunning:
 		return m.details()
 	}

@@ -58,11 +58,30 @@ func (m *Model) next() string {
 	case !in.Open():
 		return "the incident is " + string(in.Status) + "; q quits"
 	case len(in.Closed) >= in.Attempt && in.Attempt > 0 && m.list.Chosen() == "":
-		return fmt.Sprintf("attempt %d was rolled back: t opens the next attempt, u tells the others", in.Attempt)
+		text := fmt.Sprintf("attempt %d was rolled back: t opens the next attempt, u tells the others", in.Attempt)
+		if in.Drill != "" && !m.replay() {
+			text += ", q ends the drill with its score card"
+		}
+		return text
 	case it == nil:
 		return "nothing is left to do; q quits"
 	}
-	return theme.Safe(m.itemHint(it))
+	if w := waits(in); m.tab == tabList || w != nil && w.Item == it.ID {
+		return theme.Safe(m.itemHint(it))
+	}
+	return theme.Safe(it.Title + m.elsewhere(it))
+}
+
+// elsewhere says what an item waits for while another pane has enter.
+func (m *Model) elsewhere(it *state.Item) string {
+	lead := ": 1 goes to the checklist"
+	if m.visit {
+		lead = ": esc goes back to the checklist"
+	}
+	if it.Status == state.ItemRunning {
+		return " runs" + lead
+	}
+	return " is next" + lead
 }
 
 // itemHint is the item, the key, and then whatever else fits.
@@ -77,10 +96,14 @@ func (m *Model) itemHint(it *state.Item) string {
 		if w.Status != state.RolloutAsking || why == "" {
 			why = "at " + stageName(w)
 		}
-		if !w.Production {
-			return head + " " + word + ": enter decides (" + why + ")"
+		key := "enter"
+		if m.tab != tabList { // there enter is the pane's
+			key = "g"
 		}
-		return head + " " + word + ": enter decides, R rolls back (" + why + ")"
+		if !w.Production {
+			return head + " " + word + ": " + key + " decides (" + why + ")"
+		}
+		return head + " " + word + ": " + key + " decides, R rolls back (" + why + ")"
 	}
 	switch it.Status {
 	case state.ItemRunning:
@@ -161,6 +184,10 @@ func (m *Model) enterWord() string {
 		return "close"
 	case m.tab == tabTimeline:
 		return "facts"
+	case m.visit:
+		return "back"
+	case m.tab != tabList && m.zoom:
+		return "all panes"
 	case m.tab != tabList:
 		return "zoom"
 	case it == nil, it.Status.Settled(), m.replay():

@@ -290,3 +290,23 @@ func TestQuitAsksOnlyWhenNeeded(t *testing.T) {
 		}
 	})
 }
+
+// Watching a rollout and coming back is one key each way, and the hint never names
+// an enter that belongs to another pane.
+func TestVisitingARolloutLeadsBack(t *testing.T) {
+	with(t, uitest.Canary(), func(r *rig) {
+		r.keys("enter")
+		if r.m.tab != tabRollout || !r.m.zoom {
+			t.Fatalf("enter on a running rollout shows tab %d, zoom %v", r.m.tab, r.m.zoom)
+		}
+		r.shows("esc goes back to the checklist")
+		r.keys("enter")
+		if r.m.tab != tabList || r.m.zoom {
+			t.Errorf("enter leads to tab %d, zoom %v", r.m.tab, r.m.zoom)
+		}
+		r.keys("enter", "esc")
+		if r.m.tab != tabList || r.m.zoom {
+			t.Errorf("esc leads to tab %d, zoom %v", r.m.tab, r.m.zoom)
+		}
+	})
+}

@@ -27,6 +27,7 @@ type Model struct {
 	panes panes
 	tab   tab  // the pane with the focus
 	zoom  bool // it has the whole body
+	visit bool // it came up for an item of the checklist, and leaving it leads back there
 
 	modal  *modal
 	popups []string // roles whose page waits to pop up until the open dialog closes

@@ -88,6 +88,7 @@ func (m *Model) move(how motion) tea.Cmd {
 
 // turn moves the focus to the next pane that is worth it.
 func (m *Model) turn(by int) tea.Cmd {
+	m.visit = false
 	for range tabs {
 		m.tab = (m.tab + tab(by) + tabs) % tabs
 		if m.tab == tabRollout && len(m.scene.Incident.Rollouts) == 0 || m.tab == tabOutput && m.scene.Run == "" {
@@ -98,9 +99,16 @@ func (m *Model) turn(by int) tea.Cmd {
 	return nil
 }
 
-func (m *Model) goTo(t tab) tea.Cmd { m.tab = t; return nil }
+func (m *Model) goTo(t tab) tea.Cmd { m.tab, m.visit = t, false; return nil }
 
-func (m *Model) zoomPane() tea.Cmd { m.zoom = !m.zoom; return nil }
+// zoomPane gives the pane the whole body, or takes it away again.
+func (m *Model) zoomPane() tea.Cmd {
+	m.zoom = !m.zoom
+	if m.visit {
+		m.tab, m.visit = tabList, false
+	}
+	return nil
+}
 
 // filter is the filter of the pane with the focus.
 func (m *Model) filter() string {

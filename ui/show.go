@@ -125,7 +125,7 @@ func (m *Model) back() tea.Cmd {
 		m.panes.timeline.Open()
 	case m.clearFilter():
 	case m.zoom:
-		m.zoom = false
+		return m.zoomPane()
 	case m.rollbackShown() && !m.rollbackRuns():
 		m.gone = m.scene.Incident.Rollback.Started
 	default:

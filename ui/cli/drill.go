@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -153,13 +154,22 @@ func (a *app) playByHand(ctx context.Context, r *drill.Range) error {
 	}
 	side, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- a.colleague(side, folder, rb, clockOf(rb)) }()
+	// The card is on the screen as soon as the incident ends, not only after it.
+	scored := func(scene *state.Scene) {
+		if k := s.keeper(); k != nil {
+			_ = k.engine.Record(state.DrillScored{Score: drill.Score(scene.Incident, scene.Events, r.Scenario)}) // else at the end
+		}
+	}
+	go func() { done <- a.colleague(side, folder, rb, clockOf(rb), scored) }()
 	scene, err := a.show(ctx, s)
 	stop()
 	err = errors.Join(err, <-done)
 	var score state.Score
 	if scene != nil {
 		score = drill.Score(scene.Incident, scene.Events, r.Scenario)
+		if known := scene.Incident.Score; known != nil {
+			score = *known
+		}
 		if k := s.keeper(); k != nil && scene.Incident.Score == nil {
 			err = errors.Join(err, k.engine.Record(state.DrillScored{Score: score}))
 		}
@@ -175,7 +185,7 @@ func (a *app) playByHand(ctx context.Context, r *drill.Range) error {
 const reviewTime = 20 * time.Second
 
 // colleague plays the reviewer: somebody else must sign the change off.
-func (a *app) colleague(ctx context.Context, folder string, rb *runbook.Runbook, clock state.Clock) error {
+func (a *app) colleague(ctx context.Context, folder string, rb *runbook.Runbook, clock state.Clock, ended func(*state.Scene)) error {
 	other := *a
 	other.flags.as = drill.Reviewer
 	s, err := other.connect(ctx, folder, rb, "auto", true)
@@ -200,6 +210,11 @@ func (a *app) colleague(ctx context.Context, folder string, rb *runbook.Runbook,
 			}
 			if err := scene.Fold(f); err != nil {
 				return err
+			}
+			if in := scene.Incident; ended != nil && !in.Ended.IsZero() {
+				say, last := ended, &state.Scene{Incident: in.Clone(), Events: slices.Clone(scene.Events)}
+				ended = nil
+				signing.Go(func() { say(last) })
 			}
 			it := scene.Incident.Item("6.signoff")
 			req := scene.Incident.Item("6.request")
