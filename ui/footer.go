@@ -55,6 +55,10 @@ func (m *Model) next() string {
 		return "rolled back: enter closes this; then t opens the next attempt, u tells the others"
 	case !in.Open() && in.Drill != "" && in.Score == nil && !m.replay():
 		return "the drill is over: the incident is " + string(in.Status) + "; q leaves and prints the score card"
+	case !in.Open() && in.Score != nil && in.Score.Passed:
+		return "the drill is over and passed; q quits"
+	case !in.Open() && in.Score != nil:
+		return "the drill is over, but did not end as it should (" + in.Score.Outcome + "); q quits"
 	case !in.Open():
 		return "the incident is " + string(in.Status) + "; q quits"
 	case len(in.Closed) >= in.Attempt && in.Attempt > 0 && m.list.Chosen() == "":

@@ -253,6 +253,9 @@ func whyNoLevels(m *Model) string {
 }
 
 func whyNoPage(m *Model) string {
+	if why := whyEnded(m); why != "" {
+		return why
+	}
 	return unless(len(unacked(m.scene.Incident)) > 0, "no page waits for an answer")
 }
 

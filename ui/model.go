@@ -155,6 +155,8 @@ func (m *Model) notice(e state.Event) {
 		if !f.AtOnce && !f.ByHand {
 			m.popups = append(m.popups, f.Role)
 		}
+	case state.DrillScored:
+		m.showScore(f.Score)
 	case state.RollbackPrimed:
 		m.rkey.barSince = m.real
 	case state.RollbackDisarmed, state.RollbackStarted:

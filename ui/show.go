@@ -8,6 +8,7 @@ import (
 
 	"mayday/state"
 	"mayday/ui/dialog"
+	"mayday/ui/theme"
 )
 
 // help is made from the key table.
@@ -133,4 +134,30 @@ func (m *Model) back() tea.Cmd {
 		m.list.Select("")
 	}
 	return nil
+}
+
+// showScore says how a drill went, as soon as that is known; not over another dialog.
+func (m *Model) showScore(s state.Score) {
+	if m.modal != nil || m.prompt != nil {
+		return
+	}
+	took := func(what string, d state.Duration) string {
+		says := theme.Dash
+		if d > 0 {
+			says = theme.Clock(d.D())
+		}
+		return fmt.Sprintf("%-24s %s", what, says)
+	}
+	count := func(what string, n int) string { return fmt.Sprintf("%-24s %d", what, n) }
+	head := dialog.Line{Tone: dialog.Alarm, Text: "It did not end as it should: " + s.Outcome}
+	if s.Passed {
+		head = dialog.Line{Tone: dialog.Heading, Text: "Passed: " + s.Outcome}
+	}
+	lines := []dialog.Line{head, {}}
+	for _, l := range []string{took("acknowledged after", s.Acknowledge), took("decided after", s.Decide), took("mitigated after", s.Mitigate),
+		took("rolled back after", s.Rollback), count("steps done, of 18", s.Done), count("status updates missed", s.MissedUpd),
+		count("escalations missed", s.MissedEsc), count("items overridden", s.Overridden)} {
+		lines = append(lines, dialog.Line{Text: l})
+	}
+	m.open(dialog.Spec{Title: "Score card of the drill " + s.Scenario, NotBefore: m.real.Add(barGuard), Body: lines}, nil)
 }

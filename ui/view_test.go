@@ -171,3 +171,11 @@ func BenchmarkKeyWithManyProbes(b *testing.B) {
 		_ = m.View()
 	}
 }
+
+func TestScoreIsShownWhenTheDrillEnds(t *testing.T) {
+	with(t, uitest.Canary(), func(r *rig) {
+		r.tell(state.Mayday, state.DrillScored{Score: state.Score{Scenario: "good", Passed: true, Outcome: "resolved", Done: 18}})
+		r.shows("Score card of the drill good")
+		r.shows("Passed: resolved")
+	})
+}

@@ -186,7 +186,7 @@ func (p *Pane) attend(b *board, rows []int) {
 	best, at := -1, ""
 	for _, i := range rows {
 		name := b.probes[i].Name
-		if n := b.weight(i); n > best || n == best && name == p.follow {
+		if n := b.weight(i); n > best || n == best && n > 0 && name == p.follow {
 			best, at = n, name
 		}
 	}
