@@ -52,7 +52,7 @@ type Operator struct {
 
 // patience is how long (real time) a gate may ask in a scenario where it should
 // not, before the operator leaves it to a person.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // tries is how often an action that fails is run before the operator gives up.
 const tries = 3
