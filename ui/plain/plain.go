@@ -39,18 +39,22 @@ const (
 
 // runner is one stream. Its fields belong to Run's goroutine.
 type runner struct {
-	o     Options
-	ctx   context.Context
-	scene *state.Scene
-	asked string // the item last prompted for
-	want  func(line string)
-	quit  bool
-	here  bool // a rollback of this process runs
-	werr  error
+	o        Options
+	ctx      context.Context
+	scene    *state.Scene
+	asked    string // the item last prompted for
+	want     func(line string)
+	offering bool // want answers an item's numbered question, not one for words
+	quit     bool
+	here     bool // a rollback of this process runs
+	werr     error
 
 	wg      sync.WaitGroup
 	results chan func() // what answers do, to be called by Run's goroutine
 }
+
+// recent is how many events of the past are read out; the others are counted.
+const recent = 15
 
 // inFlight bounds the intents that wait for their answers.
 const inFlight = 16
@@ -79,7 +83,7 @@ func Run(ctx context.Context, o Options) (*state.Scene, error) {
 				return r.scene, r.werr
 			}
 			r.frame(f)
-			if len(frames) == 0 {
+			if len(frames) == 0 && r.scene.Incident.Seq >= r.scene.Hello.Head { // not amid history
 				r.prompt()
 			}
 		case done := <-r.results:
@@ -139,6 +143,10 @@ func (r *runner) frame(f state.Frame) {
 	switch {
 	case f.Hello != nil:
 		r.print("mayday, incident %s. Type a number to answer, help for the commands, R to roll back.", f.Hello.Incident)
+	case f.Event != nil && f.Event.Seq+recent <= r.scene.Hello.Head:
+		if f.Event.Seq+recent == r.scene.Hello.Head {
+			r.print("%d earlier events; mayday journal cat prints them.", f.Event.Seq)
+		}
 	case f.Event != nil:
 		s := in.Say(*f.Event)
 		word := ""

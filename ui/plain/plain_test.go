@@ -155,3 +155,24 @@ func TestArmedIsStopped(t *testing.T) {
 		}
 	})
 }
+
+// What was asked here and settled by somebody else is not asked any more; what
+// comes next is.
+func TestOfferFollowsTheIncident(t *testing.T) {
+	stream(t, nil, func(f *fake, say func(string), text func() string) {
+		if !strings.Contains(text(), "User impact") {
+			t.Fatalf("nothing is asked:\n%s", text())
+		}
+		f.tell(2, state.ItemChecked{Item: "1.impact", Value: "all"})
+		synctest.Wait()
+		if !strings.Contains(text(), "Next: step 1.push, Push.") {
+			t.Errorf("the stream still asks for what is settled:\n%s", text())
+		}
+		say("1")
+		for _, want := range f.seen() {
+			if tick, ok := want.(state.Tick); ok {
+				t.Errorf("1 answered what was settled: %#v", tick)
+			}
+		}
+	})
+}

@@ -10,8 +10,8 @@ import (
 // prompt says what comes next, with numbered answers, once per item.
 func (r *runner) prompt() {
 	in := r.scene.Incident
-	if in.ID == "" || r.want != nil {
-		return
+	if in.ID == "" || r.want != nil && !r.offering {
+		return // words are being asked for
 	}
 	id := ""
 	it := in.Next()
@@ -20,6 +20,9 @@ func (r *runner) prompt() {
 	}
 	if it != nil && it.Status != state.ItemRunning {
 		id = fmt.Sprintf("%s/%d/%s", it.ID, in.Attempt, it.Status)
+	}
+	if r.offering && id != r.asked { // somebody else settled what was asked here
+		r.want, r.offering = nil, false
 	}
 	if id == "" || id == r.asked || !in.Open() {
 		return
@@ -55,7 +58,9 @@ func (r *runner) offer(it *state.Item) {
 	for i, c := range choices {
 		r.print("  %d. %s", i+1, c.label)
 	}
+	r.offering = true
 	r.want = func(line string) {
+		r.offering = false
 		var n int
 		if _, err := fmt.Sscanf(line, "%d", &n); err != nil || n < 1 || n > len(choices) {
 			r.print("Type a number from 1 to %d, or help.", len(choices))
