@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -24,7 +26,35 @@ import (
 
 // patience is how long these tests wait for another process (real time). Only a
 // hanging one meets it.
-const patience = 30 * time.Second
+const patience = time.Minute
+
+// program builds mayday as people run it, once: what is killed here is no test binary,
+// and a race detector in the range would only make it late.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "mayday-built-")
+	if err != nil {
+		return "", err
+	}
+	builds = dir
+	name := filepath.Join(dir, "mayday")
+	c := exec.Command("go", "build", "-o", name, ".")
+	c.Dir = "../.."
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return name, nil
+})
+
+// builds is the folder of what was built; empty: nothing was.
+var builds string
+
+// suite is all tests, and the end of what they share.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	defer func() { _ = os.RemoveAll(builds) }() // in the system's temporary folder
+	return s.M.Run()
+}
 
 // site is a practice range served by a process of its own, with one open incident.
 type site struct {
@@ -61,7 +91,9 @@ func newSite(t *testing.T, scenario, hold string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for old, now := range map[string]string{`weights: .*\n +hold: .*`: "weights: [25, 100]\n      hold: " + hold, `monitor: .*`: "monitor: 1m"} {
+	// What gates think of a slow machine is the matter of other tests.
+	for old, now := range map[string]string{`weights: .*\n +hold: .*`: "weights: [25, 100]\n      hold: " + hold, `monitor: .*`: "monitor: 1m",
+		`warn: 0.5\n +crit: 2\n`: "warn: 50\n    crit: 60\n", `warn: 0.8\n +crit: 0.95\n`: "warn: 80\n    crit: 95\n", `patience: .*`: "patience: 20m"} {
 		changed := regexp.MustCompile(old).ReplaceAll(text, []byte(now))
 		if bytes.Equal(changed, text) {
 			t.Fatalf("the range's runbook has no %s", old)
@@ -74,8 +106,8 @@ func newSite(t *testing.T, scenario, hold string) *site {
 	if s.rb, err = runbook.Load(path); err != nil {
 		t.Fatal(err)
 	}
-	c := s.command("incident", "create", "--severity=sev1", "--title=Logins fail", "--issue="+s.scenario.Issue, "--json")
-	c.Dir = s.Clone
+	c := exec.CommandContext(t.Context(), serving.Path, "incident", "create", "--severity=sev1", "--title=Logins fail", "--issue="+s.scenario.Issue, "--json")
+	c.Dir, c.Env = s.Clone, s.env()
 	var made struct{ Incident, Folder string }
 	out, err := c.Output()
 	if err == nil {
@@ -103,7 +135,11 @@ func (h *host) start(args ...string) *process {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c := exec.Command("mayday", args...)
+	name, err := program()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := exec.Command(name, args...)
 	c.Env, c.Stdout, c.Stderr, c.Dir = h.env(), file, file, h.tmp
 	if err := c.Start(); err != nil {
 		h.t.Fatal(err)
@@ -155,6 +191,25 @@ func (p *process) signal(s syscall.Signal) {
 	if err := p.Process.Signal(s); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// stop is SIGSTOP: every thread of the process stands still when it returns.
+func (p *process) stop() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	if runtime.GOOS != "linux" {
+		return // the threads of other processes are not to be seen
+	}
+	until(p.t, "every thread stands still", func() bool {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Process.Pid))
+		for _, name := range tasks {
+			stat, err := os.ReadFile(name)
+			if err != nil || !bytes.Contains(stat, []byte(") T ")) {
+				return false
+			}
+		}
+		return len(tasks) > 0
+	})
 }
 
 // kill is kill -9: nothing of the process is left when it returns.
@@ -441,7 +496,13 @@ func (c *crew) sound() []state.Event {
 	for _, a := range c.acked {
 		if a.seq > uint64(len(events)) {
 			c.t.Errorf("%s was acknowledged as event %d; the journal has %d", a.verb, a.seq, len(events))
-		} else if e := events[a.seq-1]; e.Actor.PID != os.Getpid() {
+			continue
+		}
+		e := events[a.seq-1]
+		if _, signed := e.Fact.(state.Checkpoint); signed {
+			e = events[a.seq-2] // the signature came along
+		}
+		if e.Actor.PID != os.Getpid() {
 			c.t.Errorf("%s was acknowledged as event %d; that is %s by %+v", a.verb, a.seq, e.Fact.Kind(), e.Actor)
 		}
 	}

@@ -13,9 +13,11 @@ import (
 	"mayday/steps/drill"
 )
 
-// onward is an incident time that a gate holds for: long enough that nothing moves
-// on while a test looks, short enough to wait for.
-const onward = "40s"
+// How long gates hold (incident time, at twenty times the speed).
+const (
+	brief    = "15s" // to be waited for
+	standing = "1h"  // nothing moves on while a test looks
+)
 
 // TestKilledInMidCanary: kill -9 of the keeper while a quarter of the traffic is on
 // the new version. Another cockpit takes over and shows what is true; from there both
@@ -23,15 +25,16 @@ const onward = "40s"
 func TestKilledInMidCanary(t *testing.T) {
 	for _, c := range []struct {
 		name  string
+		hold  string
 		then  state.Intent
 		wait  func(*state.Incident) bool
 		leads string
 	}{
-		{"go on", state.GoOn{}, func(in *state.Incident) bool { return in.Production().Status == state.RolloutDone }, drill.Fixed},
-		{"R", state.Fire{Trigger: "R"}, func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone && len(in.Closed) == 1 }, drill.Broken},
+		{"go on", brief, state.GoOn{}, func(in *state.Incident) bool { return in.Production().Status == state.RolloutDone }, drill.Fixed},
+		{"R", standing, state.Fire{Trigger: "R"}, func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone && len(in.Closed) == 1 }, drill.Broken},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newSite(t, "good", onward)
+			s := newSite(t, "good", c.hold)
 			k := s.keeper()
 			d := s.driver()
 			other, session := s.cockpit()
@@ -127,7 +130,7 @@ func TestKilledAtManyPoints(t *testing.T) {
 		{"stable takes it", func(e state.Event) bool { f, ok := e.Fact.(state.StageStarted); return ok && f.Stage == 3 }},
 		{"17.push", started("17.push")},
 	}
-	s := newSite(t, "good", "10s")
+	s := newSite(t, "good", brief)
 	k := s.keeper()
 	d := s.driver()
 	d.shorten()
@@ -158,7 +161,7 @@ func TestKilledAtManyPoints(t *testing.T) {
 
 // TestKilledInTheRollback: whoever comes next finishes it, however often its keeper dies.
 func TestKilledInTheRollback(t *testing.T) {
-	s := newSite(t, "good", onward)
+	s := newSite(t, "good", standing)
 	k := s.keeper()
 	d := s.driver()
 	d.midCanary()
@@ -187,13 +190,13 @@ func TestKilledInTheRollback(t *testing.T) {
 // that has tried R in vain.
 func stopped(t *testing.T) (s *site, k *process, c *crew, alone *session) {
 	t.Helper()
-	s = newSite(t, "good", onward)
+	s = newSite(t, "good", standing)
 	k = s.keeper()
 	d := s.driver()
 	d.midCanary()
 	c, alone = s.cockpit()
 	c.until("history is read", func(in *state.Incident) bool { r := in.Production(); return r != nil && r.Weight() == 25 })
-	k.signal(syscall.SIGSTOP)
+	k.stop()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := c.Do(ctx, state.Arm{Trigger: "R"})
@@ -307,7 +310,7 @@ func fenced(t *testing.T, s *site, c *crew, epoch string) {
 // TestTerminatedWhileArmed: SIGTERM with R counting down. The process ends when
 // production is back.
 func TestTerminatedWhileArmed(t *testing.T) {
-	s := newSite(t, "good", onward)
+	s := newSite(t, "good", standing)
 	k := s.keeper()
 	d := s.driver()
 	d.midCanary()
@@ -334,7 +337,7 @@ func TestTerminatedWhileArmed(t *testing.T) {
 
 // TestSecondCockpitIsAClient: there is one keeper, and all see the same.
 func TestSecondCockpitIsAClient(t *testing.T) {
-	s := newSite(t, "good", onward)
+	s := newSite(t, "good", standing)
 	first, keeps := s.cockpit()
 	second, client := s.cockpit()
 	standby := s.keeper()

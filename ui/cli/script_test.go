@@ -21,7 +21,7 @@ import (
 // TestMain lets this test binary be mayday too: scripts and tests that need a
 // process of its own run "mayday" from their PATH.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(suite{m}, map[string]func(){
 		"mayday": func() { os.Exit(Main(os.Args[1:])) },
 		"bare":   term.Bare,
 	})
