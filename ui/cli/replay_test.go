@@ -125,7 +125,9 @@ func compare(t *testing.T, order string, film *replay.Film, p picture) int {
 		}
 	}
 	for run, lines := range s.Output {
-		if diff := cmp.Diff(p.output[run], lines); diff != "" {
+		// What was printed before this screen joined is on the disk alone.
+		live := p.output[run]
+		if diff := cmp.Diff(live, lines[max(len(lines)-len(live), 0):]); diff != "" && len(live) > 0 {
 			t.Errorf("%s, event %d: the output of %s differs (-live +film)\n%s", order, p.seq, run, diff)
 			return 0
 		}
