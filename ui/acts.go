@@ -304,8 +304,9 @@ func (m *Model) override() tea.Cmd {
 func (m *Model) sign() tea.Cmd {
 	in := m.scene.Incident
 	it := signOff(in)
-	id, me := it.ID, m.scene.Hello.You.User
-	intro := []string{"Commit " + theme.Cut(in.Facts["commit"], 8) + ". Read it for correctness and security, not for style."}
+	// What is signed is what was on this screen when the dialog opened.
+	id, me, commit := it.ID, m.scene.Hello.You.User, in.Facts["commit"]
+	intro := []string{"Commit " + theme.Cut(commit, 8) + ". Read it for correctness and security, not for style."}
 	spec := dialog.Spec{Title: named(it), Wide: true, Intro: intro, Button: "sign", Fields: []dialog.Field{
 		{Name: "verdict", Label: "Verdict", Kind: dialog.Choice, Options: []dialog.Option{{Value: "approve"}, {Value: "reject"}}},
 		{Name: "comment", Label: "Comment"},
@@ -320,7 +321,7 @@ func (m *Model) sign() tea.Cmd {
 			"mayday approve --incident " + in.ID + ". With nobody awake, X overrides the sign-off with a reason."}, intro...)
 	}
 	d := m.open(spec, func(v map[string]string) tea.Cmd {
-		return m.do(state.Sign{Item: id, Comment: v["comment"], Reject: v["verdict"] == "reject"})
+		return m.do(state.Sign{Item: id, Commit: commit, Comment: v["comment"], Reject: v["verdict"] == "reject"})
 	})
 	d.Wait("fetching the change")
 	return m.ask(state.Preview{Item: id}, func(a state.Answer, err error) tea.Cmd {

@@ -87,9 +87,10 @@ func (r *runner) choices(in *state.Incident, it *state.Item) []choice {
 		}
 		add("look at the cluster", func() { r.show(id) })
 	case it.Kind == state.SignOff:
+		commit := in.Facts["commit"]
 		add("show the change", func() { r.show(id) })
-		add("approve it", r.words("Comment", func(s string) { r.do(state.Sign{Item: id, Comment: s}) }))
-		add("reject it", r.words("What must change", func(s string) { r.do(state.Sign{Item: id, Comment: s, Reject: true}) }))
+		add("approve it", r.words("Comment", func(s string) { r.do(state.Sign{Item: id, Commit: commit, Comment: s}) }))
+		add("reject it", r.words("What must change", func(s string) { r.do(state.Sign{Item: id, Commit: commit, Comment: s, Reject: true}) }))
 	case it.Kind == state.Action:
 		add("run it", func() { r.run(it) })
 		add("show what it would do", func() { r.show(id) })
