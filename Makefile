@@ -17,7 +17,7 @@ test: ## vet and every test; says what is skipped and why
 	@for tool in git tmux; do command -v $$tool >/dev/null || { echo "make test needs $$tool on PATH"; exit 1; }; done
 	go vet ./...
 	@race=-race; [ "$$(go env CGO_ENABLED)" = 1 ] || { race=; echo "no C compiler: without the race detector"; }; \
-	run() { go test $$race -timeout 8m -v "$$@" 2>&1 | awk -f .ci/quiet.awk; }; \
+	run() { go test $$race -timeout 20m -v "$$@" 2>&1 | awk -f .ci/quiet.awk; }; \
 	echo go test $$race ./...; bad=0; \
 	run $$(go list ./... | grep -v '/ui/cli$$') || bad=1; \
 	run ./ui/cli || bad=1; \
