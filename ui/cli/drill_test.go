@@ -53,9 +53,14 @@ func (h *host) env() []string {
 	return append(os.Environ(), "MAYDAY_HOME="+h.home, "MAYDAY_RUNTIME_DIR="+h.sockets, "TMPDIR="+h.tmp, "GIT_CONFIG_GLOBAL=/dev/null")
 }
 
-// command is mayday on the host, as a process of its own.
+// command is mayday on the host, as it is built for people, in a process of its own.
 func (h *host) command(args ...string) *exec.Cmd {
-	c := exec.CommandContext(h.t.Context(), "mayday", args...)
+	h.t.Helper()
+	name, err := program()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := exec.CommandContext(h.t.Context(), name, args...)
 	c.Env = h.env()
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 10 * time.Second
