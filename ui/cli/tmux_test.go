@@ -27,7 +27,7 @@ func openPane(t *testing.T, h *host, w, height int, command string) *pane {
 		t.Skip("TMUX IS NOT INSTALLED: the cockpit is not tested in a real terminal. Install tmux.")
 	}
 	p := &pane{t, filepath.Join(filepath.Dir(h.home), "tmux")}
-	mayday, err := exec.LookPath("mayday")
+	mayday, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func (p *pane) screen() string { return p.tmux("capture-pane", "-p", "-t", "m") 
 // until waits for the screen to be as wanted, and gives it.
 func (p *pane) until(what string, ok func(screen string) bool) string {
 	p.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		s := p.screen()
 		if ok(s) {
