@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,5 +32,28 @@ func TestReadmeRunbook(t *testing.T) {
 	env, ok := rb.Production()
 	if !ok || env.Strategy != "canary" || len(rb.Probes) == 0 {
 		t.Errorf("production %+v, %d probes", env, len(rb.Probes))
+	}
+}
+
+// The README names every verb there is.
+func TestReadmeVerbs(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, err := exec.CommandContext(t.Context(), "mayday", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(help), "Available Commands:\n")
+	list, _, ok := strings.Cut(list, "\n\n")
+	if !ok {
+		t.Fatalf("the help lists no commands:\n%s", help)
+	}
+	for line := range strings.Lines(list) {
+		verb := strings.Fields(line)[0]
+		if verb != "help" && !strings.Contains(string(readme), "`mayday "+verb) && !strings.Contains(string(readme), "`"+verb) {
+			t.Errorf("the README does not name mayday %s", verb)
+		}
 	}
 }
