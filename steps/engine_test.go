@@ -319,7 +319,7 @@ func TestCancelAndRunAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		defer r.bye()
-		r.o.Actions["3.baseline"] = ActionFunc(waiting)
+		r.act("3.baseline", waiting)
 		r.must(r.do(state.PassOver{Item: "1.severity", Reason: "test"}))
 		r.must(r.do(state.Decide{Choice: "hotfix"}))
 		r.must(r.do(state.Run{Item: "3.baseline"}))
@@ -328,7 +328,7 @@ func TestCancelAndRunAgain(t *testing.T) {
 		}
 		r.must(r.do(state.Cancel{Item: "3.baseline"}))
 		r.until("cancelled", func(in *state.Incident) bool { return in.Item("3.baseline").Status == state.ItemCancelled })
-		r.o.Actions["3.baseline"] = ActionFunc(failing)
+		r.act("3.baseline", failing)
 		r.must(r.do(state.Run{Item: "3.baseline"}))
 		in := r.until("failed", func(in *state.Incident) bool { return in.Item("3.baseline").Status == state.ItemFailed })
 		if in.Item("3.baseline").Problem == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -144,17 +145,48 @@ type rig struct {
 	journal *memory
 	world   *world
 	probe   state.Probe
+	actions map[string]*swap
+}
+
+// swap is an action that a test may exchange while the Engine runs.
+type swap struct {
+	mu sync.Mutex
+	a  ActionFunc
+}
+
+func (s *swap) Preview(context.Context, Job) (Preview, error) { return Preview{}, nil }
+
+func (s *swap) Run(ctx context.Context, j Job) (Outcome, error) {
+	s.mu.Lock()
+	a := s.a
+	s.mu.Unlock()
+	return a(ctx, j)
+}
+
+// act makes the item do f from its next run on.
+func (r *rig) act(item string, f ActionFunc) {
+	s := r.actions[item]
+	s.mu.Lock()
+	s.a = f
+	s.mu.Unlock()
+}
+
+// masked hides the one secret of these tests.
+func masked(_ *rig, o *Options) {
+	o.Redact = func(s string) string { return strings.ReplaceAll(s, "hunter2", "•••") }
 }
 
 var alice = state.Actor{User: "alice", Host: "bastion", PID: 1, Via: "cockpit"}
 
-func newRig(t *testing.T) *rig {
+// newRig opens an Engine; each of with may change what it is made of, before anything
+// of it runs.
+func newRig(t *testing.T, with ...func(*rig, *Options)) *rig {
 	t.Helper()
-	return newRigOn(t, nil)
+	return newRigOn(t, nil, with...)
 }
 
 // newRigOn is newRig on a journal that another keeper left; nil: a fresh one.
-func newRigOn(t *testing.T, history []state.Event) *rig {
+func newRigOn(t *testing.T, history []state.Event, with ...func(*rig, *Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, journal: &memory{}, probe: errorRate("error rate new", state.RoleNew),
 		world: &world{version: "v1.2.3", ready: state.Ready, stages: []state.Stage{
@@ -165,7 +197,7 @@ func newRigOn(t *testing.T, history []state.Event) *rig {
 		Role: state.RoleNew, Every: r.probe.Every, Stale: state.Duration(20 * time.Second)}}
 	if history != nil {
 		r.journal.events, r.journal.seq = append(r.journal.events, history...), history[len(history)-1].Seq
-		r.open(rb, history)
+		r.open(rb, history, with...)
 		return r
 	}
 	events, err := r.journal.Append(time.Now(), alice, 0, state.Declared{ID: "INC-1", Title: "logins fail", Severity: 1, Policy: state.DefaultPolicy(1), Steps: Catalogue(rb)},
@@ -173,21 +205,27 @@ func newRigOn(t *testing.T, history []state.Event) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.open(rb, events)
+	r.open(rb, events, with...)
 	return r
 }
 
-func (r *rig) open(rb *runbook.Runbook, history []state.Event) {
+func (r *rig) open(rb *runbook.Runbook, history []state.Event, with ...func(*rig, *Options)) {
 	r.t.Helper()
 	actions := map[string]Action{}
+	r.actions = map[string]*swap{}
 	for _, s := range Catalogue(rb) {
 		for _, it := range s.Items {
-			actions[it.ID] = ActionFunc(done)
+			r.actions[it.ID] = &swap{a: done}
+			actions[it.ID] = r.actions[it.ID]
 		}
 	}
-	e, err := NewEngine(Options{Journal: r.journal, History: history, Runbook: rb, Actions: actions, Strategies: map[string]Strategy{"canary": r.world},
+	o := Options{Journal: r.journal, History: history, Runbook: rb, Actions: actions, Strategies: map[string]Strategy{"canary": r.world},
 		Checker: nothing{}, Messenger: nothing{}, Samples: nothing{}, Output: openNothing, Redact: func(s string) string { return s },
-		Actor: state.Actor{User: "alice", PID: 7}, Now: time.Now})
+		Actor: state.Actor{User: "alice", PID: 7}, Now: time.Now}
+	for _, w := range with {
+		w(r, &o)
+	}
+	e, err := NewEngine(o)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -20,9 +20,10 @@ func (c channels) Channels(audience string) []string { return c.of[audience] }
 
 func TestAChannelGetsAMessageOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newRig(t, func(_ *rig, o *Options) {
+			o.Messenger = channels{of: map[string][]string{"team": {"#ops", "#all"}, "stakeholders": {"#all", "mail"}}}
+		})
 		defer r.bye()
-		r.o.Messenger = channels{of: map[string][]string{"team": {"#ops", "#all"}, "stakeholders": {"#all", "mail"}}}
 		got := map[string]string{}
 		for _, f := range r.say("deployed", nil, "team", "stakeholders") {
 			m := f.(state.MessageQueued)

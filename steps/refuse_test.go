@@ -18,7 +18,7 @@ func (r *rig) as(user string, i state.Intent) error {
 // commit makes 6.commit say that it made a commit.
 func (r *rig) commit(user, hash string) {
 	r.t.Helper()
-	r.o.Actions[itemCommit] = ActionFunc(func(context.Context, Job) (Outcome, error) {
+	r.act(itemCommit, func(context.Context, Job) (Outcome, error) {
 		return Outcome{Summary: hash, Facts: map[string]string{"commit": hash}}, nil
 	})
 	r.must(r.as(user, state.Run{Item: itemCommit}))
@@ -203,9 +203,9 @@ func TestAFailingAutoIsNoLoop(t *testing.T) {
 		r := newRig(t)
 		defer r.bye()
 		n := 0
-		slow := ActionFunc(func(context.Context, Job) (Outcome, error) { n++; return Outcome{}, context.DeadlineExceeded })
+		slow := func(context.Context, Job) (Outcome, error) { n++; return Outcome{}, context.DeadlineExceeded }
 		r.until("looked", func(in *state.Incident) bool { return in.Item("1.state").Status == state.ItemDone })
-		r.o.Actions["1.state"] = slow
+		r.act("1.state", slow)
 		r.must(r.do(state.Run{Item: "1.state"}))
 		r.until("failed", func(in *state.Incident) bool { return in.Item("1.state").Status == state.ItemFailed })
 		for range 10 {
@@ -215,7 +215,7 @@ func TestAFailingAutoIsNoLoop(t *testing.T) {
 		if n != 1 {
 			t.Errorf("tried %d times", n)
 		}
-		r.o.Actions["1.state"] = ActionFunc(done)
+		r.act("1.state", done)
 		r.must(r.do(state.Run{Item: "1.state"}))
 		r.until("done", func(in *state.Incident) bool { return in.Item("1.state").Status == state.ItemDone })
 	})

@@ -208,14 +208,11 @@ func TestAnUnhealthyStageRollsBack(t *testing.T) {
 // says that all went well: nothing of it counts.
 func TestForwardWorkThatEndsLateCountsForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		going := make(chan struct{})
+		late := func(context.Context) (Effect, error) { <-going; return Effect{Text: "all at 100 %"}, nil }
+		r := newRig(t, func(r *rig, o *Options) { o.Strategies["canary"] = staged{world: r.world, stage: late} })
 		defer r.bye()
 		defer r.feed(well)()
-		going := make(chan struct{})
-		r.o.Strategies["canary"] = staged{world: r.world, stage: func(context.Context) (Effect, error) {
-			<-going
-			return Effect{Text: "all at 100 %"}, nil
-		}}
 		r.deploy()
 		synctest.Wait()
 		r.must(r.do(state.Fire{}))
@@ -248,7 +245,7 @@ func TestAnActionOfTheLastAttemptEndsAlone(t *testing.T) {
 		var mu sync.Mutex
 		running, most := 0, 0
 		r.deploy()
-		r.o.Actions["3.push"] = ActionFunc(func(context.Context, Job) (Outcome, error) {
+		r.act("3.push", func(context.Context, Job) (Outcome, error) {
 			mu.Lock()
 			running++
 			most = max(most, running)
@@ -285,13 +282,23 @@ func TestAnActionOfTheLastAttemptEndsAlone(t *testing.T) {
 
 func TestAPanicStaysWhereItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		var log strings.Builder
+		bad := 0
+		r := newRig(t, func(r *rig, o *Options) {
+			o.Output = func(string) (io.WriteCloser, error) { return closing{&log}, nil }
+			o.Strategies["canary"] = staged{world: r.world,
+				stage: func(context.Context) (Effect, error) { panic("in the stage") },
+				undo: func() error {
+					if bad++; bad == 1 {
+						panic("in the rollback")
+					}
+					return nil
+				}}
+		})
 		defer r.bye()
 		defer r.feed(well)()
-		var log strings.Builder
-		r.o.Output = func(string) (io.WriteCloser, error) { return closing{&log}, nil }
 		bug := func(context.Context, Job) (Outcome, error) { panic("index out of \x1b[31mrange") }
-		r.o.Actions["10.channels"] = ActionFunc(bug)
+		r.act("10.channels", bug)
 		r.must(r.do(state.Run{Item: "10.channels"}))
 		in := r.until("failed", func(in *state.Incident) bool { return in.Item("10.channels").Status == state.ItemFailed })
 		if p := in.Item("10.channels").Problem; p.Code != "panic" || strings.Contains(p.Why, "\x1b") {
@@ -300,15 +307,6 @@ func TestAPanicStaysWhereItIs(t *testing.T) {
 		if !strings.Contains(log.String(), "safety_test.go") {
 			t.Errorf("the stack is not in the output: %s", log.String())
 		}
-		bad := 0
-		r.o.Strategies["canary"] = staged{world: r.world,
-			stage: func(context.Context) (Effect, error) { panic("in the stage") },
-			undo: func() error {
-				if bad++; bad == 1 {
-					panic("in the rollback")
-				}
-				return nil
-			}}
 		r.deploy()
 		r.until("failed", func(in *state.Incident) bool { return in.Rollouts[0].Status == state.RolloutFailed })
 		r.must(r.do(state.Fire{}))
@@ -406,8 +404,7 @@ func TestOnExitRollsBackForTheLastOne(t *testing.T) {
 	for name, others := range map[string]bool{"alone": false, "others look": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t)
-				r.o.Runbook.Rollback.OnExit = "rollback"
+				r := newRig(t, func(_ *rig, o *Options) { o.Runbook.Rollback.OnExit = "rollback" })
 				stop := r.feed(well)
 				r.deploy()
 				r.holding()

@@ -66,9 +66,8 @@ func TestASlowClientLosesNoEvent(t *testing.T) {
 
 func TestOutputIsCleanBoundedAndWithoutSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newRig(t, masked)
 		defer r.bye()
-		r.o.Redact = func(s string) string { return strings.ReplaceAll(s, "hunter2", "•••") }
 		var file bytes.Buffer
 		o := &output{e: r.Engine, item: "5.focused", run: "5.focused-1", file: closing{&file}}
 		for _, part := range []string{"pass \x1b[3", "1mred\x1b[0m\npass", "word=hun", "ter2\r\n", "half a line"} {
@@ -100,11 +99,10 @@ func TestOutputIsCleanBoundedAndWithoutSecrets(t *testing.T) {
 // What people and actions say reaches the journal without control sequences and secrets.
 func TestTheJournalHoldsNoSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newRig(t, masked)
 		defer r.feed(well)()
-		r.o.Redact = func(s string) string { return strings.ReplaceAll(s, "hunter2", "•••") }
 		bad := "token \x1b[31mhunter2"
-		r.o.Actions["10.channels"] = ActionFunc(func(context.Context, Job) (Outcome, error) {
+		r.act("10.channels", func(context.Context, Job) (Outcome, error) {
 			return Outcome{Summary: bad, Evidence: []state.Evidence{{Name: bad, Value: bad}}, Facts: map[string]string{"x": bad}},
 				&state.Problem{What: bad, Why: bad, Do: bad}
 		})
