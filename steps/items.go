@@ -139,7 +139,9 @@ func runnable(id string) func(*state.Incident) error {
 		if st := in.Item(id).Status; st == state.ItemRunning || st == state.ItemAsking {
 			return &state.Problem{Code: "running", What: "it is running already"}
 		}
-		if in.Rollback.Status == state.RollbackRunning && in.Item(id).Changes {
+		// What only looks is as well left alone: the attempt ends with the rollback, and
+		// an item that began meanwhile would be left running in it.
+		if in.Rollback.Status == state.RollbackRunning && (in.Item(id).Changes || inAttempt(id)) {
 			return &state.Problem{What: "a rollback is running", Do: "Wait until it has ended."}
 		}
 		if err := repeatable(in, id); err != nil {

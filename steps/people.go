@@ -2,6 +2,7 @@ package steps
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mayday/state"
@@ -208,7 +209,21 @@ func (e *Engine) pageDue(now time.Time) {
 		facts = append(facts, e.page(in, l, late, false)...)
 	}
 	if len(facts) > 0 {
-		_, _ = e.record(e.mayday(), facts...) // tried again at the next tick of the clock
+		_, _ = e.recordIf(e.mayday(), asDue(in), facts...) // tried again at the next tick of the clock
+	}
+}
+
+// asDue refuses pages that an end, an ack or a snooze has overtaken since they were
+// found due.
+func asDue(then *state.Incident) func(*state.Incident) error {
+	return func(in *state.Incident) error {
+		same := in.Open() && in.Mitigated.IsZero() && slices.EqualFunc(in.Levels, then.Levels, func(a, b state.Level) bool {
+			return a.Acked.Equal(b.Acked) && a.Snooze.Equal(b.Snooze) && a.Paged.Equal(b.Paged)
+		})
+		if !same {
+			return &state.Problem{Code: "overtaken", What: "the page is not due any more"}
+		}
+		return nil
 	}
 }
 
