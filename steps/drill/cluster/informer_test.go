@@ -1,8 +1,3 @@
-//go:build informers
-
-// These need github.com/pmezard/go-difflib in go.mod, which client-go's tools/cache
-// imports; see the build tag.
-
 package cluster
 
 import (
