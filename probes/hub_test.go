@@ -420,3 +420,21 @@ func benchmarkHub(b *testing.B, n int) {
 	<-done
 	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/s")
 }
+
+func TestPendingIsNoSampleButItsSilenceTurnsStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		r := start(t, state.Clock{}, askFunc(func(context.Context, state.Probe, time.Time) (Reading, error) {
+			asked.Add(1)
+			return Reading{NoData: true, Pending: true}, nil
+		}), probe("a"))
+		after(12 * time.Second)
+		if n := len(r.of("a")); n != 0 || asked.Load() < 2 {
+			t.Fatalf("%d samples of %d questions", n, asked.Load())
+		}
+		after(20 * time.Second)
+		if all := r.of("a"); len(all) != 1 || all[0].Verdict != state.Stale {
+			t.Fatalf("%+v", all)
+		}
+	})
+}

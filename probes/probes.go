@@ -37,6 +37,9 @@ type Reading struct {
 	// that was asked about.
 	At     time.Time
 	NoData bool // the source answered and had nothing
+	// Pending: the source has only just begun and cannot have anything yet. The Hub
+	// makes no sample of it; if that goes on, the silence becomes stale as any other.
+	Pending bool
 	// Verdict is what the asker knows beyond the value: a 500 is crit however fast
 	// it came. Empty, or Warn or Crit; the worse of it and the thresholds' counts.
 	Verdict state.Verdict

@@ -331,7 +331,7 @@ func (s *scheduler) take(a answer) {
 	if s.tasks[t.p.Name] != t {
 		return // removed or redefined meanwhile
 	}
-	if !told {
+	if !told && (a.err != nil || !a.r.Pending) {
 		s.emit(t, a.r, a.err, t.at)
 	}
 	if t.again {

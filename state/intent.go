@@ -43,7 +43,8 @@ type (
 		Item string `json:"item"`
 	}
 	// Sign signs an item off, or rejects. Refused for the author of the change, and
-	// where the newest commit is not the one that was looked at (empty: the newest).
+	// where the newest commit is not the one that was looked at: its hash, or what that
+	// begins with; empty: the newest. The answer's line names what was signed.
 	Sign struct {
 		Item    string `json:"item"`
 		Commit  string `json:"commit,omitempty"`

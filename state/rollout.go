@@ -71,6 +71,11 @@ type Proof struct {
 	Checks []Finding `json:"checks,omitempty"`
 }
 
+// Repeats reports whether the proof says only what the last one said.
+func (p Proof) Repeats(last Proof) bool {
+	return p.Ready == last.Ready && p.Target == last.Target && p.Why == last.Why
+}
+
 // Readiness of the rollback plan: green, amber, red.
 type Readiness string
 

@@ -206,11 +206,11 @@ func (e *Engine) decide(actor state.Actor, v state.Decide) (state.Answer, error)
 
 func (e *Engine) sign(actor state.Actor, v state.Sign) (state.Answer, error) {
 	commit := e.Incident().Facts["commit"]
-	return e.simple(actor, func(in *state.Incident) error {
+	answer, err := e.simple(actor, func(in *state.Incident) error {
 		if err := free(v.Item, state.SignOff)(in); err != nil {
 			return err
 		}
-		if now := in.Facts["commit"]; now != commit || v.Commit != "" && v.Commit != now {
+		if now := in.Facts["commit"]; now != commit || v.Commit != "" && !strings.HasPrefix(now, v.Commit) {
 			return &state.Problem{Code: "moved-on", What: "the change is another one by now", Why: "the newest commit is " + now,
 				Do: "Look at the diff again, then sign."}
 		}
@@ -220,6 +220,10 @@ func (e *Engine) sign(actor state.Actor, v state.Sign) (state.Answer, error) {
 		}
 		return nil
 	}, state.ItemSigned{Item: v.Item, Commit: commit, Comment: e.clean(v.Comment), Reject: v.Reject})
+	if err == nil {
+		answer.Lines = []string{"commit " + commit}
+	}
+	return answer, err
 }
 
 func (e *Engine) passOver(actor state.Actor, v state.PassOver) (state.Answer, error) {

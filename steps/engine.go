@@ -60,6 +60,9 @@ type Options struct {
 	Clock      state.Clock
 	// Probes gets the probes whenever they change. Optional.
 	Probes func([]state.Probe)
+	// Past are recorded samples, oldest first: what was seen under the last keeper is on
+	// screen again, and a first reading is compared with it. Optional.
+	Past []state.Sample
 	// Background runs beside the Engine from Start to Close, which waits for it:
 	// the outbox, the hub. An error is journaled as a warning.
 	Background []func(ctx context.Context, e *Engine) error
@@ -123,6 +126,7 @@ func NewEngine(o Options) (*Engine, error) {
 		series: map[string]*state.Series{}, running: map[string]*work{},
 		subs: map[*subscriber]struct{}{}, changed: make(chan struct{}), poke: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.remember(o.Past)
 	return e, nil
 }
 

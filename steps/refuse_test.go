@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,6 +58,9 @@ func TestAnApprovalBindsToACommit(t *testing.T) {
 			if err := r.as(author, state.Sign{Item: itemSignOff}); !state.HasCode(err, "own-change") {
 				t.Errorf("%s signed: %v", author, err)
 			}
+		}
+		if answer, err := r.Do(t.Context(), state.Actor{User: "carol"}, state.Sign{Item: itemSignOff, Commit: "bb"}); err != nil || !slices.Equal(answer.Lines, []string{"commit bbb"}) {
+			t.Errorf("signed by the beginning of its hash: %v, %v", answer, err)
 		}
 		r.must(r.as("carol", state.Sign{Item: itemSignOff, Commit: "bbb", Reject: true, Comment: "no test"}))
 		if err := shippable(r.Incident(), itemDeploy); !state.HasCode(err, "not-approved") {

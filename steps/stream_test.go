@@ -130,3 +130,33 @@ func TestTheJournalHoldsNoSecrets(t *testing.T) {
 		}
 	})
 }
+
+// A keeper that takes over knows what was seen before it: the first reading of its
+// own is news only where it differs.
+func TestATakeOverRemembersWhatWasSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := newRig(t)
+		stop := first.feed(well)
+		synctest.Wait()
+		first.bye()
+		stop()
+		history := first.journal.all()
+		laid, name := history[len(history)-1].Time, first.probe.Name
+		past := []state.Sample{{Probe: name, Got: laid.Add(-time.Hour), Value: 9, Verdict: state.Crit}, // of other probes
+			{Probe: name, At: laid, Got: laid, Value: 0.1, Verdict: state.OK}, {Probe: "gone", Got: laid, Verdict: state.OK}}
+		r := newRigOn(t, history, func(_ *rig, o *Options) { o.Past = past })
+		defer r.bye()
+		before := r.Incident().Seq
+		r.Observe([]state.Sample{{Probe: name, At: r.Now(), Value: 0.2, Verdict: state.OK}})
+		for _, e := range r.Events()[before:] {
+			if j, ok := e.Fact.(state.ProbeJudged); ok {
+				t.Errorf("news: %+v", j)
+			}
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if n := r.series[name].Len(); n != 2 || r.series["gone"] != nil {
+			t.Errorf("%d readings, want the recorded one and the new one", n)
+		}
+	})
+}

@@ -63,6 +63,26 @@ func (e *Engine) Observe(samples []state.Sample) {
 	}
 }
 
+// remember fills the rings with what a keeper before recorded. What was seen before
+// the probes were laid last may have answered another question, and is left out.
+func (e *Engine) remember(past []state.Sample) {
+	var laid time.Time
+	for _, ev := range e.events {
+		if _, ok := ev.Fact.(state.ProbesLaid); ok {
+			laid = ev.Time
+		}
+	}
+	for _, x := range past {
+		if _, ok := e.in.Probe(x.Probe); !ok || x.Got.Before(laid) {
+			continue
+		}
+		if e.series[x.Probe] == nil {
+			e.series[x.Probe] = state.NewSeries(state.SeriesLength)
+		}
+		e.series[x.Probe].Add(x)
+	}
+}
+
 // readings gives what is known now of the probes with one of the roles.
 func (e *Engine) readings(now time.Time, roles ...state.Role) []reading {
 	e.mu.Lock()

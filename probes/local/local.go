@@ -69,6 +69,7 @@ type Local struct {
 	static []*target
 	files  []*targetFile
 	newest atomic.Int64 // incident time of the newest scrape, ms
+	warm   atomic.Bool  // the first targets have been scraped often enough for a rate
 
 	// write lets one scrape store at a time: series whose numbers come in out of order
 	// make the store sort its index under the eyes of queries.
@@ -254,6 +255,27 @@ func (l *Local) truncate() error {
 }
 
 func (l *Local) incident() time.Time { return l.opt.Clock.At(l.opt.Now()) }
+
+// warming reports whether this store has only just begun: some target that answers
+// has been scraped once or not at all, so that no rate of it can be known. Targets
+// that come later change nothing.
+func (l *Local) warming() bool {
+	if l.warm.Load() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running == nil {
+		return true
+	}
+	for _, t := range l.running {
+		if t.fresh() {
+			return true
+		}
+	}
+	l.warm.Store(true)
+	return false
+}
 
 // trouble says in words which targets do not answer, "" where all do.
 func (l *Local) trouble() string {

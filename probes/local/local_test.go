@@ -370,3 +370,29 @@ func TestConformance(t *testing.T) {
 		return probetest.Subject{Asker: l, Probe: query}, true
 	})
 }
+
+// A store that has just begun has no rate of anything yet. That is no news of the
+// service: it is said once the first scrapes are in, or do not come.
+func TestWarmingIsNotNoData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := new(pages)
+		p.set("app:1", text("# TYPE c counter\nc 1\n"))
+		r := start(t, p, state.Clock{}, 5*time.Second, "http://app:1/metrics")
+		r.after(time.Second)
+		if x := r.query("rate(c[1m])"); !x.NoData || !x.Pending {
+			t.Errorf("after one scrape: %+v", x)
+		}
+		r.after(5 * time.Second)
+		r.want("rate(c[1m])", 0)
+		if x := r.wantNone("nothing"); x.Pending {
+			t.Error("after two scrapes what is missing is still pending")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, new(pages), state.Clock{}, 5*time.Second, "http://gone:1/metrics")
+		r.after(time.Second)
+		if x := r.wantNone("c"); x.Pending {
+			t.Error("a target that refuses keeps everybody waiting")
+		}
+	})
+}

@@ -23,7 +23,8 @@ func (l *Local) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 
 // Query evaluates PromQL at an incident time. A query that cannot be read or that
 // gives no single number is a *state.Problem. Where there is no data, the reading's
-// text says whether targets do not answer; where scraping stands still, the
+// text says whether targets do not answer, and it is pending while the first scrapes
+// are not in; where scraping stands still, the
 // reading's time is that of the last scrape.
 func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Reading, error) {
 	q, err := l.engine.NewInstantQuery(ctx, storage.QueryableFunc(l.querier), nil, expr, at)
@@ -43,7 +44,7 @@ func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Re
 	}
 	r, err := reading(res)
 	if r.NoData {
-		r.Text = l.trouble()
+		r.Text, r.Pending = l.trouble(), l.warming()
 	}
 	if newest, late := l.late(at); late && err == nil {
 		r.At = newest

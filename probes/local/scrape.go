@@ -35,8 +35,9 @@ type target struct {
 	labelb labels.ScratchBuilder
 	up     storage.SeriesRef
 
-	mu  sync.Mutex
-	err error // of the last scrape
+	mu      sync.Mutex
+	err     error // of the last scrape
+	scrapes int
 }
 
 // series is one sample's series as the store knows it.
@@ -50,6 +51,13 @@ func (t *target) last() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.err
+}
+
+// fresh reports whether it answers and has not been scraped twice yet.
+func (t *target) fresh() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err == nil && t.scrapes < 2
 }
 
 // scrape reads the page once and appends what it says, or that it did not answer.
@@ -68,6 +76,7 @@ func (l *Local) scrape(ctx context.Context, t *target) {
 	}
 	t.mu.Lock()
 	t.err = err
+	t.scrapes++
 	t.mu.Unlock()
 	for old := l.newest.Load(); at > old && !l.newest.CompareAndSwap(old, at); old = l.newest.Load() {
 	}

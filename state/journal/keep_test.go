@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +174,15 @@ func TestSamplesComeBack(t *testing.T) {
 		if got[i] != want[i] {
 			t.Errorf("%d: %+v, want %+v", i, got[i], want[i])
 		}
+	}
+	for most := range int64(1200) { // the end of it, wherever that cuts a line
+		part, err := readSamples(folder, most)
+		if err != nil || len(part) > len(want) || !slices.Equal(part, want[len(want)-len(part):]) {
+			t.Fatalf("the last %d bytes: %d samples, %v", most, len(part), err)
+		}
+	}
+	if recent, _ := RecentSamples(folder); !slices.Equal(recent, want) {
+		t.Errorf("%d recent ones of %d", len(recent), len(want))
 	}
 	if none, err := ReadSamples(t.TempDir()); err != nil || len(none) != 0 {
 		t.Errorf("%v %v", none, err)

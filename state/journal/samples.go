@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -179,20 +181,50 @@ func sampleFiles(dir string) ([]string, error) {
 	return names, err
 }
 
+// recentBytes bounds what RecentSamples reads: more than the rings of 200 probes
+// hold, and parsed in a tenth of a second, for somebody waits.
+const recentBytes = 8 << 20
+
 // ReadSamples gives an incident's recorded samples in the order they were recorded.
 // Torn and unreadable lines are left out: a recording helps, it proves nothing. An
 // incident without samples has none.
-func ReadSamples(folder string) ([]state.Sample, error) {
+func ReadSamples(folder string) ([]state.Sample, error) { return readSamples(folder, math.MaxInt64) }
+
+// RecentSamples is ReadSamples for the end of the recording, its last 8 MiB: what a
+// keeper that takes over shows of the time before.
+func RecentSamples(folder string) ([]state.Sample, error) { return readSamples(folder, recentBytes) }
+
+func readSamples(folder string, most int64) ([]state.Sample, error) {
 	names, err := sampleFiles(filepath.Join(folder, SamplesDir))
 	if err != nil {
 		return nil, err
 	}
-	var out []state.Sample
-	for _, name := range names {
-		f, err := os.Open(name)
-		if err != nil {
-			return out, problem("the samples cannot be read", err)
+	var parts [][]state.Sample
+	for _, name := range slices.Backward(names) {
+		if most <= 0 {
+			break
 		}
+		part, size, err := sampleFile(name, most)
+		if err != nil {
+			return nil, err
+		}
+		parts, most = append(parts, part), most-size
+	}
+	slices.Reverse(parts)
+	return slices.Concat(parts...), nil
+}
+
+// sampleFile reads the last most bytes of one file, and says how long it is.
+func sampleFile(name string, most int64) (out []state.Sample, size int64, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, problem("the samples cannot be read", err)
+	}
+	defer f.Close()
+	if size, err = f.Seek(0, io.SeekEnd); err == nil {
+		_, err = f.Seek(max(size-most, 0), io.SeekStart) // the first line may be half of one: it is left out
+	}
+	if err == nil {
 		_, err = lines(f, func(_ int, b []byte) error {
 			var x state.Sample
 			if len(bytes.TrimSpace(b)) > 0 && json.Unmarshal(b, &x) == nil {
@@ -200,10 +232,9 @@ func ReadSamples(folder string) ([]state.Sample, error) {
 			}
 			return nil
 		})
-		_ = f.Close() // only read
-		if err != nil {
-			return out, problem("the samples cannot be read", err)
-		}
 	}
-	return out, nil
+	if err != nil {
+		return nil, 0, problem("the samples cannot be read", err)
+	}
+	return out, size, nil
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,23 +50,33 @@ func (a *app) done(text string) error {
 	return err
 }
 
+// hash is a commit as a person gives it.
+var hash = regexp.MustCompile("^[0-9a-f]{7,64}$")
+
 func (a *app) approveCommand() *cobra.Command {
-	var comment string
+	var comment, commit string
 	var reject bool
 	c := &cobra.Command{Use: "approve", Short: "Sign the change off, as somebody other than its author", Args: args(cobra.NoArgs),
 		Long: "approve signs step 6 of the open incident: what is committed on the hotfix branch. It needs\n" +
-			"an account of its own; the author's is refused. Look at the change first: git diff.",
-		Example: "  mayday approve -m \"small, and tested\"\n  mayday approve --reject -m \"it drops the index\"",
+			"an account of its own; the author's is refused. Look at the change first: git show. With\n" +
+			"--commit it signs just what you looked at, and is refused if that is not the newest any more.",
+		Example: "  mayday approve --commit 3f9c1d0 -m \"small, and tested\"\n  mayday approve --reject -m \"it drops the index\"",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if _, err := a.tell(c.Context(), state.Sign{Item: "6.signoff", Comment: comment, Reject: reject}); err != nil {
+			if c.Flags().Changed("commit") && !hash.MatchString(commit) {
+				return usage{&state.Problem{What: "--commit " + state.Clean(commit) + " names no commit", Do: "Give 7 or more characters of its hash, as git log shows it."}}
+			}
+			answer, err := a.tell(c.Context(), state.Sign{Item: "6.signoff", Commit: commit, Comment: comment, Reject: reject})
+			if err != nil {
 				return err
 			}
+			what := strings.Join(answer.Lines, " ")
 			if reject {
-				return a.done("rejected")
+				return a.done("rejected " + what)
 			}
-			return a.done("approved")
+			return a.done("approved " + what)
 		}}
 	c.Flags().StringVarP(&comment, "comment", "m", "", "what you looked at")
+	c.Flags().StringVar(&commit, "commit", "", "the commit you looked at")
 	c.Flags().BoolVar(&reject, "reject", false, "reject it instead")
 	return c
 }

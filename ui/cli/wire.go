@@ -96,6 +96,8 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 	if k.samples, err = journal.NewSampleWriter(folder); err != nil {
 		return fmt.Errorf("record samples: %w", err)
 	}
+	// A recording helps, it proves nothing: what cannot be read is not shown.
+	past, _ := journal.RecentSamples(folder)
 	post, err := comms.New(rb)
 	if err != nil {
 		return err
@@ -113,7 +115,7 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 		func(ctx context.Context, e *steps.Engine) error { return outbox.Run(ctx, e) })
 	k.engine, err = steps.NewEngine(steps.Options{
 		Journal: k.journal, History: events, Runbook: rb, Actions: actions(rb, post, redact, folder), Strategies: strategies(rb),
-		Traffic: health.Traffic{}, Checker: checker{}, Messenger: post, Samples: k.samples,
+		Traffic: health.Traffic{}, Checker: checker{}, Messenger: post, Samples: k.samples, Past: past,
 		Output:   func(run string) (io.WriteCloser, error) { return journal.OutputFile(folder, run) },
 		Redact:   redact.Text,
 		Evidence: filepath.Join(folder, journal.EvidenceDir), Actor: actor, Now: now, Clock: clock,

@@ -48,6 +48,7 @@ type runner struct {
 	quit     bool
 	here     bool // a rollback of this process runs
 	werr     error
+	proofs   map[string]state.Proof // the last one of each rollout
 
 	wg      sync.WaitGroup
 	results chan func() // what answers do, to be called by Run's goroutine
@@ -67,7 +68,7 @@ func Run(ctx context.Context, o Options) (*state.Scene, error) {
 		o.Now = time.Now
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	r := &runner{o: o, ctx: ctx, scene: state.NewScene(), results: make(chan func(), inFlight)}
+	r := &runner{o: o, ctx: ctx, scene: state.NewScene(), proofs: map[string]state.Proof{}, results: make(chan func(), inFlight)}
 	defer r.wg.Wait() // a rollback of our own is finished first
 	defer cancel()
 	lines, stop := readLines(ctx, o.Input)
@@ -147,6 +148,7 @@ func (r *runner) frame(f state.Frame) {
 		if f.Event.Seq+recent == r.scene.Hello.Head {
 			r.print("%d earlier events; mayday journal cat prints them.", f.Event.Seq)
 		}
+	case f.Event != nil && r.repeats(*f.Event):
 	case f.Event != nil:
 		s := in.Say(*f.Event)
 		word := ""
@@ -169,6 +171,18 @@ func (r *runner) frame(f state.Frame) {
 	case f.Lost != "":
 		r.print("The keeper is lost: %s", f.Lost)
 	}
+}
+
+// repeats reports whether an event proves only again what was proven: nobody wants to
+// hear that every half minute.
+func (r *runner) repeats(e state.Event) bool {
+	f, ok := e.Fact.(state.RollbackProven)
+	if !ok {
+		return false
+	}
+	last, had := r.proofs[f.Rollout]
+	r.proofs[f.Rollout] = f.Proof
+	return had && f.Proof.Repeats(last)
 }
 
 // ask sends an intent without holding the stream up: R must work while an answer

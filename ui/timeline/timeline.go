@@ -26,9 +26,11 @@ type Pane struct {
 	page  int
 
 	filter, search string
-	matches        []int // events that pass the filter, by index, oldest first
+	matches        []int // events that are shown, by index, oldest first
 	seen           int   // events already looked at for matches
 	hay            []string
+	proofs         map[string]state.Proof // the last one of each rollout
+	folded         int                    // events that only repeat one before
 
 	detail detail
 }
@@ -106,7 +108,7 @@ func (p *Pane) Select(seq uint64) {
 // text, whatever their case. Empty shows all.
 func (p *Pane) Filter(text string) {
 	p.filter = strings.ToLower(strings.TrimSpace(text))
-	p.matches, p.seen, p.top = nil, 0, 0
+	p.matches, p.seen, p.top, p.proofs, p.folded = nil, 0, 0, nil, 0
 	p.refresh(p.scene)
 	p.Select(p.sel)
 }
@@ -160,18 +162,36 @@ func holds(hay string, words []string) bool {
 // time, starts afresh.
 func (p *Pane) refresh(s *state.Scene) {
 	if s != p.scene || len(s.Events) < max(p.seen, len(p.hay)) {
-		p.scene, p.matches, p.seen, p.hay = s, nil, 0, nil
+		p.scene, p.matches, p.seen, p.hay, p.proofs, p.folded = s, nil, 0, nil, nil, 0
 	}
-	if p.filter == "" {
-		return
+	if p.filter != "" {
+		p.haystack()
 	}
-	p.haystack()
 	words := strings.Fields(p.filter)
 	for ; p.seen < len(s.Events); p.seen++ {
-		if holds(p.hay[p.seen], words) {
+		switch {
+		case p.filter == "" && p.repeats(s.Events[p.seen]):
+			p.folded++
+		case p.filter == "" || holds(p.hay[p.seen], words):
 			p.matches = append(p.matches, p.seen)
 		}
 	}
+}
+
+// repeats reports whether an event says only again what one before it said: the
+// rollback plan is proven every half minute for hours, and the header shows the age
+// of the last proof. A filter shows them all.
+func (p *Pane) repeats(e state.Event) bool {
+	f, ok := e.Fact.(state.RollbackProven)
+	if !ok {
+		return false
+	}
+	if p.proofs == nil {
+		p.proofs = map[string]state.Proof{}
+	}
+	last, had := p.proofs[f.Rollout]
+	p.proofs[f.Rollout] = f.Proof
+	return had && f.Proof.Repeats(last)
 }
 
 // haystack writes what filter and search look at, for events that are new.
@@ -183,21 +203,11 @@ func (p *Pane) haystack() {
 	}
 }
 
-// rows is how many events the filter lets through.
-func (p *Pane) rows() int {
-	if p.filter != "" {
-		return len(p.matches)
-	}
-	return len(p.scene.Events)
-}
+// rows is how many events are shown.
+func (p *Pane) rows() int { return len(p.matches) }
 
 // index gives the k-th row's place in the scene's events; row 0 is the newest.
-func (p *Pane) index(k int) int {
-	if p.filter != "" {
-		return p.matches[len(p.matches)-1-k]
-	}
-	return len(p.scene.Events) - 1 - k
-}
+func (p *Pane) index(k int) int { return p.matches[len(p.matches)-1-k] }
 
 func (p *Pane) event(k int) state.Event { return p.scene.Events[p.index(k)] }
 
@@ -339,6 +349,9 @@ func (p *Pane) title() string {
 	}
 	if p.filter != "" {
 		what, n = "/"+theme.Safe(p.filter), fmt.Sprintf("%d of %s", p.rows(), n)
+	}
+	if p.folded > 0 {
+		n += fmt.Sprintf(", %d repeated folded", p.folded)
 	}
 	sep := " " + theme.Bullet + " "
 	out := what + sep + n

@@ -174,3 +174,23 @@ func BenchmarkFilter(b *testing.B) {
 		p.View(s, time.Time{}, 200, 50, true)
 	}
 }
+
+// The same proof every half minute is one row; another answer is a new one, and a
+// filter shows them all.
+func TestRepeatedProofsAreOneRow(t *testing.T) {
+	s := uitest.Canary()
+	p := New(theme.New(theme.Options{NoColor: true}))
+	p.View(s.Scene, uitest.Now, 140, 30, true)
+	was := p.rows()
+	for _, why := range []string{"", "", "quota is full", "quota is full", ""} {
+		s.Tell(s.Last(), state.Mayday, state.RollbackProven{Rollout: "r9", Proof: state.Proof{Ready: state.Ready, Target: "v1", Why: why}})
+	}
+	out := p.View(s.Scene, uitest.Now, 140, 30, true)
+	if got := p.rows() - was; got != 3 || !strings.Contains(out, "2 repeated folded") {
+		t.Errorf("%d rows for three answers:\n%s", got, out)
+	}
+	p.Filter("plan to v1 ready")
+	if p.rows() < 5 {
+		t.Errorf("the filter shows %d", p.rows())
+	}
+}
