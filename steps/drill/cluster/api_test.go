@@ -210,8 +210,10 @@ func TestEverythingInTheTableIsServedAndNothingElse(t *testing.T) {
 	if err := client.CoreV1().Pods("shop").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); code(err) != http.StatusNotImplemented {
 		t.Errorf("deletecollection: %v", err)
 	}
-	if !strings.Contains(VerbTable(), "deployments/scale") {
-		t.Error(VerbTable())
+	for _, row := range []string{"deployments/scale", "statefulsets/scale", "controllerrevisions"} {
+		if !strings.Contains(VerbTable(), row) {
+			t.Errorf("no %s in\n%s", row, VerbTable())
+		}
 	}
 	preferred := map[string]bool{}
 	for _, l := range must[[]*metav1.APIResourceList](t)(client.Discovery().ServerPreferredResources()) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -95,6 +96,21 @@ func replicaSetCells(o object, c *tableContext) []any {
 	names, images := containers(rs.Spec.Template.Spec)
 	return []any{int64(*rs.Spec.Replicas), int64(rs.Status.Replicas), int64(rs.Status.ReadyReplicas), c.age(rs.CreationTimestamp),
 		names, images, metav1.FormatLabelSelector(rs.Spec.Selector)}
+}
+
+func statefulSetCells(o object, c *tableContext) []any {
+	s := o.(*appsv1.StatefulSet)
+	names, images := containers(s.Spec.Template.Spec)
+	return []any{fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, *s.Spec.Replicas), c.age(s.CreationTimestamp), names, images}
+}
+
+func controllerRevisionCells(o object, c *tableContext) []any {
+	rev := o.(*appsv1.ControllerRevision)
+	by := "<none>"
+	if ref := metav1.GetControllerOf(rev); ref != nil {
+		by = strings.ToLower(ref.Kind) + ".apps/" + ref.Name
+	}
+	return []any{by, strconv.FormatInt(rev.Revision, 10), c.age(rev.CreationTimestamp)}
 }
 
 func containers(s corev1.PodSpec) (names, images string) {

@@ -18,11 +18,12 @@ import (
 type class int
 
 const (
-	classPod        class = iota // bind to the node; remove when its grace is over
-	classGarbage                 // remove what lost its owner
-	classReplicaSet              // make and remove Pods, count them
-	classDeployment              // scale ReplicaSets
-	classService                 // endpoint slices
+	classPod         class = iota // bind to the node; remove when its grace is over
+	classGarbage                  // remove what lost its owner
+	classReplicaSet               // make and remove Pods, count them
+	classDeployment               // scale ReplicaSets
+	classStatefulSet              // make, remove and replace Pods by their number
+	classService                  // endpoint slices
 	classes
 )
 
@@ -141,6 +142,8 @@ func (c *controllers) do(t task) {
 		c.syncReplicaSet(t)
 	case classDeployment:
 		c.syncDeployment(t)
+	case classStatefulSet:
+		c.syncStatefulSet(t)
 	case classService:
 		c.syncService(t)
 	}
@@ -168,6 +171,8 @@ func (c *controllers) follow(ch change) {
 		c.queue(task{class: classReplicaSet, ns: ns, name: name})
 	case deployments:
 		c.queue(task{class: classDeployment, ns: ns, name: name})
+	case statefulSets:
+		c.queue(task{class: classStatefulSet, ns: ns, name: name})
 	case services:
 		c.queue(task{class: classService, ns: ns, name: name})
 	case endpointSlices:
@@ -186,27 +191,32 @@ func (c *controllers) follow(ch change) {
 	}
 }
 
+// keepers says which kinds make the objects of a kind, and what looks after them.
+var keepers = map[*resource]map[*resource]class{
+	pods:                {replicaSets: classReplicaSet, statefulSets: classStatefulSet},
+	replicaSets:         {deployments: classDeployment},
+	controllerRevisions: {statefulSets: classStatefulSet},
+}
+
 // queueOwners queues the controllers of an object, now and before the change, and
 // for an orphan all that might adopt it.
 func (c *controllers) queueOwners(ch change) {
-	owner := map[*resource]class{pods: classReplicaSet, replicaSets: classDeployment}
-	parents := map[*resource]*resource{pods: replicaSets, replicaSets: deployments}
-	cl, ok := owner[ch.res]
-	if !ok {
-		return
-	}
 	for _, it := range []*item{ch.prev, ch.cur} {
 		if it == nil {
 			continue
 		}
-		ns := it.obj.GetNamespace()
-		if ref := metav1.GetControllerOf(it.obj); ref != nil {
-			c.queue(task{class: cl, ns: ns, name: ref.Name})
-			continue
-		}
-		items, _ := c.store.list(parents[ch.res], ns)
-		for _, p := range items {
-			c.queue(task{class: cl, ns: ns, name: p.obj.GetName()})
+		ns, ref := it.obj.GetNamespace(), metav1.GetControllerOf(it.obj)
+		for owner, cl := range keepers[ch.res] {
+			if ref != nil {
+				if ref.Kind == owner.kind {
+					c.queue(task{class: cl, ns: ns, name: ref.Name})
+				}
+				continue
+			}
+			items, _ := c.store.list(owner, ns)
+			for _, p := range items {
+				c.queue(task{class: cl, ns: ns, name: p.obj.GetName()})
+			}
 		}
 	}
 }

@@ -50,6 +50,24 @@ func defaultDeployment(o object) {
 	defaultPodSpec(&d.Spec.Template.Spec)
 }
 
+func defaultStatefulSet(o object) {
+	s := o.(*appsv1.StatefulSet)
+	fill(&s.Spec.Replicas, 1)
+	fill(&s.Spec.RevisionHistoryLimit, 10)
+	or(&s.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
+	if s.Spec.UpdateStrategy.Type == "" {
+		s.Spec.UpdateStrategy.Type = appsv1.RollingUpdateStatefulSetStrategyType
+		fill(&s.Spec.UpdateStrategy.RollingUpdate, appsv1.RollingUpdateStatefulSetStrategy{})
+	}
+	if r := s.Spec.UpdateStrategy.RollingUpdate; r != nil && s.Spec.UpdateStrategy.Type == appsv1.RollingUpdateStatefulSetStrategyType {
+		fill(&r.Partition, 0)
+	}
+	fill(&s.Spec.PersistentVolumeClaimRetentionPolicy, appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{})
+	or(&s.Spec.PersistentVolumeClaimRetentionPolicy.WhenDeleted, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+	or(&s.Spec.PersistentVolumeClaimRetentionPolicy.WhenScaled, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+	defaultPodSpec(&s.Spec.Template.Spec)
+}
+
 func defaultReplicaSet(o object) {
 	rs := o.(*appsv1.ReplicaSet)
 	fill(&rs.Spec.Replicas, 1)

@@ -6,7 +6,7 @@
 // strategic merge patches, server dry run, managed fields, Status errors, tables.
 // What it does not do it refuses with 501; Verbs is the table of what it does.
 //
-// The controllers (deployment, replica set, endpoint slice, garbage collector,
+// The controllers (deployment, replica set, stateful set, endpoint slice, garbage collector,
 // scheduler) count as the real ones do. There is no kubelet: a Pod becomes
 // ready when a client patches its status, and a terminating Pod goes when a client
 // deletes it with grace 0, or when its grace period has passed.

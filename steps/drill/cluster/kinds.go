@@ -21,8 +21,8 @@ var (
 // Most Events kept; a real server keeps them for an hour.
 const keptEvents = 400
 
-// The resources of the server. Deployments, ReplicaSets and Pods are driven by the
-// controllers, the rest is kept as written.
+// The resources of the server. Deployments, ReplicaSets, StatefulSets and Pods are
+// driven by the controllers, the rest is kept as written.
 var (
 	namespaces = &resource{version: "v1", plural: "namespaces", singular: "namespace", kind: "Namespace", short: []string{"ns"},
 		verbs: keepVerbs, status: true, fresh: func() object { return &corev1.Namespace{} },
@@ -60,6 +60,14 @@ var (
 		namespaced: true, verbs: allVerbs, status: true, scale: true, generation: true, fresh: func() object { return &appsv1.ReplicaSet{} },
 		validName: validation.NameIsDNSSubdomain, defaults: defaultReplicaSet, validate: validateReplicaSet, immutable: replicaSetImmutable,
 		columns: columns("Desired", "Current", "Ready", "Age", "+Containers", "+Images", "+Selector"), cells: replicaSetCells}
+	statefulSets = &resource{group: "apps", version: "v1", plural: "statefulsets", singular: "statefulset", kind: "StatefulSet", short: []string{"sts"}, categories: []string{"all"},
+		namespaced: true, verbs: allVerbs, status: true, scale: true, generation: true, fresh: func() object { return &appsv1.StatefulSet{} },
+		validName: validation.NameIsDNSLabel, defaults: defaultStatefulSet, validate: validateStatefulSet, immutable: statefulSetImmutable,
+		columns: columns("Ready", "Age", "+Containers", "+Images"), cells: statefulSetCells}
+	controllerRevisions = &resource{group: "apps", version: "v1", plural: "controllerrevisions", singular: "controllerrevision", kind: "ControllerRevision",
+		namespaced: true, verbs: allVerbs, fresh: func() object { return &appsv1.ControllerRevision{} },
+		validName: validation.NameIsDNSSubdomain, immutable: controllerRevisionImmutable,
+		columns: columns("Controller", "Revision", "Age"), cells: controllerRevisionCells}
 	endpointSlices = &resource{group: "discovery.k8s.io", version: "v1", plural: "endpointslices", singular: "endpointslice", kind: "EndpointSlice",
 		namespaced: true, verbs: allVerbs, fresh: func() object { return &discoveryv1.EndpointSlice{} },
 		validName: validation.NameIsDNSSubdomain,
@@ -81,6 +89,7 @@ var (
 
 // resources is every resource in the order discovery lists them.
 var resources = []*resource{namespaces, nodes, pods, services, configMaps, events, deployments, replicaSets,
+	statefulSets, controllerRevisions,
 	endpointSlices, virtualServices, destinationRules, httpRoutes, autoscalers}
 
 // owned gives a copy that the store may keep. Custom objects go through JSON, so

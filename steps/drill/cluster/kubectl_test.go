@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // kubectl runs the machine's own kubectl against a cluster.
@@ -79,6 +81,17 @@ func TestKubectl(t *testing.T) {
 	k.says(`patch deployment app -p {"spec":{"replicas":1}} --dry-run=server`, "patched")
 	k.says("get deployment app -o jsonpath={.spec.replicas}", "5")
 	k.says("auth can-i patch deployments", "yes")
+	if _, err := client.AppsV1().StatefulSets("shop").Create(t.Context(), database(2, "shop:v1"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	k.says("rollout status statefulset/db --timeout=15s", "roll out complete")
+	k.says("set image statefulset/db app=shop:v2", "image updated")
+	k.says("rollout status statefulset/db --timeout=15s", "roll out complete")
+	k.says("rollout undo statefulset/db --to-revision=1", "rolled back")
+	k.says("rollout status statefulset/db --timeout=15s", "roll out complete")
+	k.says("get statefulsets -o wide", "2/2", "shop:v1")
+	k.says("get controllerrevisions", "statefulset.apps/db", "3")
+	k.says("scale statefulset/db --replicas=1", "scaled")
 	file := filepath.Join(t.TempDir(), "web.yaml")
 	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: b}\n"), 0o600); err != nil {
 		t.Fatal(err)

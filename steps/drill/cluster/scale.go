@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// scaleOf shows a Deployment or ReplicaSet as its scale subresource.
+// scaleOf shows a Deployment, ReplicaSet or StatefulSet as its scale subresource.
 func scaleOf(o object) *autoscalingv1.Scale {
 	sc := &autoscalingv1.Scale{TypeMeta: metav1.TypeMeta{APIVersion: "autoscaling/v1", Kind: "Scale"},
 		ObjectMeta: metav1.ObjectMeta{Name: o.GetName(), Namespace: o.GetNamespace(), UID: o.GetUID(),
@@ -23,6 +23,8 @@ func scaleOf(o object) *autoscalingv1.Scale {
 	case *appsv1.Deployment:
 		sc.Spec.Replicas, sc.Status.Replicas, sel = *o.Spec.Replicas, o.Status.Replicas, o.Spec.Selector
 	case *appsv1.ReplicaSet:
+		sc.Spec.Replicas, sc.Status.Replicas, sel = *o.Spec.Replicas, o.Status.Replicas, o.Spec.Selector
+	case *appsv1.StatefulSet:
 		sc.Spec.Replicas, sc.Status.Replicas, sel = *o.Spec.Replicas, o.Status.Replicas, o.Spec.Selector
 	}
 	if s, err := metav1.LabelSelectorAsSelector(sel); err == nil {
@@ -47,6 +49,8 @@ func rescaled(cur object, sc *autoscalingv1.Scale) (object, error) {
 	case *appsv1.Deployment:
 		o.Spec.Replicas = &n
 	case *appsv1.ReplicaSet:
+		o.Spec.Replicas = &n
+	case *appsv1.StatefulSet:
 		o.Spec.Replicas = &n
 	}
 	return next, nil

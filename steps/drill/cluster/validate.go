@@ -95,6 +95,48 @@ func validateReplicaSet(o object) field.ErrorList {
 	return append(errs, validateSelected(rs.Spec.Selector, &rs.Spec.Template)...)
 }
 
+func validateStatefulSet(o object) field.ErrorList {
+	s := o.(*appsv1.StatefulSet)
+	errs := validation.ValidateNonnegativeField(int64(*s.Spec.Replicas), specPath.Child("replicas"))
+	errs = append(errs, validation.ValidateNonnegativeField(int64(s.Spec.MinReadySeconds), specPath.Child("minReadySeconds"))...)
+	if p := s.Spec.PodManagementPolicy; p != appsv1.OrderedReadyPodManagement && p != appsv1.ParallelPodManagement {
+		errs = append(errs, field.Invalid(specPath.Child("podManagementPolicy"), p, "must be 'OrderedReady' or 'Parallel'"))
+	}
+	path := specPath.Child("updateStrategy")
+	switch u := s.Spec.UpdateStrategy; u.Type {
+	case appsv1.OnDeleteStatefulSetStrategyType:
+		if u.RollingUpdate != nil {
+			errs = append(errs, field.Invalid(path.Child("rollingUpdate"), u.RollingUpdate, "only allowed for updateStrategy 'RollingUpdate'"))
+		}
+	case appsv1.RollingUpdateStatefulSetStrategyType:
+		if r := u.RollingUpdate; r != nil && r.Partition != nil {
+			errs = append(errs, validation.ValidateNonnegativeField(int64(*r.Partition), path.Child("rollingUpdate", "partition"))...)
+		}
+	default:
+		errs = append(errs, field.Invalid(path, u, "must be 'RollingUpdate' or 'OnDelete'"))
+	}
+	if len(s.Spec.VolumeClaimTemplates) > 0 {
+		errs = append(errs, field.Forbidden(specPath.Child("volumeClaimTemplates"), "the practice cluster has no volumes"))
+	}
+	return append(errs, validateSelected(s.Spec.Selector, &s.Spec.Template)...)
+}
+
+// statefulSetImmutable lets only what the controller can follow change.
+func statefulSetImmutable(next, cur object) field.ErrorList {
+	n, c := next.(*appsv1.StatefulSet).Spec.DeepCopy(), &cur.(*appsv1.StatefulSet).Spec
+	n.Replicas, n.Template, n.UpdateStrategy, n.MinReadySeconds = c.Replicas, c.Template, c.UpdateStrategy, c.MinReadySeconds
+	n.Ordinals, n.RevisionHistoryLimit, n.PersistentVolumeClaimRetentionPolicy = c.Ordinals, c.RevisionHistoryLimit, c.PersistentVolumeClaimRetentionPolicy
+	if apiequality.Semantic.DeepEqual(n, c) {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(specPath, "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "+
+		"'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden")}
+}
+
+func controllerRevisionImmutable(next, cur object) field.ErrorList {
+	return unchanged(next.(*appsv1.ControllerRevision).Data, cur.(*appsv1.ControllerRevision).Data, field.NewPath("data"))
+}
+
 // validateSelected checks a selector and the template that it must select.
 func validateSelected(sel *metav1.LabelSelector, t *corev1.PodTemplateSpec) field.ErrorList {
 	path := specPath.Child("selector")
