@@ -44,6 +44,8 @@ type Plan struct {
 	// Snapshot is the strategy's own record of the world before: enough to roll
 	// back from the journal alone, in another process. No secrets.
 	Snapshot json.RawMessage `json:"snapshot,omitempty"`
+	// Warnings are what a person should know before it starts, in amber. None blocks.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Stage is one part of a rollout: its writes, then a wait for the effect, then a gate.
@@ -90,6 +92,7 @@ const (
 type Finding struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
+	Warn bool   `json:"warn,omitempty"` // OK, and yet a person should read it: shown in amber
 	Text string `json:"text,omitempty"`
 }
 

@@ -11,6 +11,9 @@ func (f RolloutLaid) say(*Incident, Event) Saying {
 	if p.Target != "" {
 		text += ", back to " + p.Target
 	}
+	if len(p.Warnings) > 0 {
+		return Saying{Tag: "rollout", Text: phrase(text, strings.Join(p.Warnings, "; ")), Tone: ToneWarned}
+	}
 	return Saying{Tag: "rollout", Text: text}
 }
 

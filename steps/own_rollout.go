@@ -23,10 +23,16 @@ func (e *Engine) makePlan(ctx context.Context, job Job) (Outcome, error) {
 	if _, err := e.record(e.mayday(), state.RolloutLaid{Plan: p, Item: "10.deploy"}); err != nil {
 		return Outcome{}, err
 	}
+	for _, w := range p.Warnings {
+		fmt.Fprintln(job.Output, "Mind: "+w)
+	}
 	fmt.Fprint(job.Output, planText(p))
 	ev := []state.Evidence{{Name: "target of a rollback", Value: p.Target + " " + p.Revision}, {Name: "inverse", Value: fmt.Sprintf("%d operations", len(p.Inverse))}}
 	for _, s := range p.Stages {
 		ev = append(ev, state.Evidence{Name: "stage", Value: s.Name})
+	}
+	for _, w := range p.Warnings {
+		ev = append(ev, state.Evidence{Name: "mind", Value: w})
 	}
 	return Outcome{Summary: fmt.Sprintf("%d stages, back to %s", len(p.Stages), p.Target), Evidence: ev}, nil
 }
@@ -41,8 +47,11 @@ func (e *Engine) provePlan(ctx context.Context, job Job) (Outcome, error) {
 	out := Outcome{Summary: string(proof.Ready)}
 	for _, c := range proof.Checks {
 		mark := "ok"
-		if !c.OK {
+		switch {
+		case !c.OK:
 			mark = "NOT OK"
+		case c.Warn:
+			mark = "ok, but mind:"
 		}
 		out.Evidence = append(out.Evidence, state.Evidence{Name: c.Name, Value: state.Clean(mark + " " + c.Text)})
 		fmt.Fprintf(job.Output, "%s: %s %s\n", c.Name, mark, c.Text)

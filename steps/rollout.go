@@ -229,6 +229,9 @@ func (e *Engine) previewRollout(ctx context.Context, in *state.Incident, it *sta
 // line a stage, then the exact commands under their stage.
 func planLines(p state.Plan) []string {
 	var short, long []string
+	for _, w := range p.Warnings {
+		short = append(short, "# Mind: "+w)
+	}
 	for _, s := range p.Stages {
 		var titles []string
 		long = append(long, "# "+s.Name)

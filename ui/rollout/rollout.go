@@ -152,6 +152,9 @@ func (p *Pane) call(r *state.Rollout) string {
 	}
 	switch r.Status {
 	case state.RolloutPlanned:
+		if len(r.Warnings) > 0 {
+			return p.t.WarnStrong.Render("planned, nothing has happened yet; mind: ") + p.t.Warn.Render(theme.Safe(r.Warnings[0]))
+		}
 		return p.t.Past.Render(fmt.Sprintf("planned, nothing has happened yet: %d stages", len(r.Stages)))
 	case state.RolloutAsking:
 		return p.t.WarnStrong.Render("paused at " + at + ", you decide" + keys)

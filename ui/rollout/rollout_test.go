@@ -20,6 +20,17 @@ func planned() *uitest.Story {
 	return s.Tell(time.Minute, "bob", state.RolloutLaid{Item: "9.plan", Plan: uitest.Plan()})
 }
 
+// warned is a plan that somebody else will undo, and a proof with one more such finding.
+func warned() *uitest.Story {
+	s := planned()
+	p := uitest.Plan()
+	p.Warnings = []string{"Argo CD (application shop) owns the image of Deployment app-stable and puts it back by itself where self-heal is on. First: argocd app set shop --sync-policy none"}
+	s.Tell(time.Minute, "bob", state.RolloutLaid{Item: "9.plan", Plan: p})
+	return s.Tell(time.Minute, state.Mayday, state.RollbackProven{Rollout: p.ID, Proof: state.Proof{Ready: state.Ready, Target: "v1.2.3", Checks: []state.Finding{
+		{Name: "others", OK: true, Warn: true, Text: p.Warnings[0]}, {Name: "right to patch Deployment app-stable", OK: true, Text: "allowed"},
+		{Name: "image of v1.2.3", OK: true, Warn: true, Text: "its pods run 2 images, the tag was moved\x1b[2J"}}}})
+}
+
 func rolling() *uitest.Story {
 	p := uitest.Plan()
 	p.ID, p.Strategy, p.Subject, p.Stages = "r2", "rolling", "Deployment app-stable", nil
@@ -58,7 +69,7 @@ func armed() *uitest.Story {
 
 func stories() map[string]*uitest.Story {
 	return map[string]*uitest.Story{
-		"empty": {Scene: state.NewScene()}, "planned": planned(), "canary": uitest.Canary(), "interrupted": uitest.Interrupted(), "asking": asking(),
+		"empty": {Scene: state.NewScene()}, "planned": planned(), "warned": warned(), "canary": uitest.Canary(), "interrupted": uitest.Interrupted(), "asking": asking(),
 		"armed": armed(), "rolling": rolling(), "failed": failed(), "rolling-back": uitest.RollingBack(), "rolled-back": uitest.RolledBack(),
 		"rollback-failed": uitest.RollbackFailed(), "done": uitest.Resolved(),
 	}
@@ -107,14 +118,14 @@ func mess(s *uitest.Story, r *rand.Rand) {
 			st.Name, st.Effect, st.Seen, st.Weight = uitest.Junk(r), uitest.Junk(r), r.NormFloat64()*100, r.IntN(250)-50
 			st.Ops = []state.Op{{Title: uitest.Junk(r), Command: uitest.Junk(r), Diff: uitest.Junk(r), Object: uitest.Junk(r)}}
 		}
-		ro.Gate.Reasons = []string{uitest.Junk(r), uitest.Junk(r)}
+		ro.Gate.Reasons, ro.Warnings = []string{uitest.Junk(r), uitest.Junk(r)}, []string{uitest.Junk(r)}
 		if r.IntN(5) == 0 {
 			ro.Stages = nil
 		}
 	}
 	rb := &s.Scene.Incident.Rollback
 	rb.Trigger, rb.By, rb.Manual = uitest.Junk(r), uitest.Junk(r), []string{uitest.Junk(r)}
-	rb.Proof.Checks = []state.Finding{{Name: uitest.Junk(r), Text: uitest.Junk(r)}}
+	rb.Proof.Checks = []state.Finding{{Name: uitest.Junk(r), Text: uitest.Junk(r)}, {Name: uitest.Junk(r), Text: uitest.Junk(r), OK: true, Warn: true}}
 	for i := range rb.Ops {
 		rb.Ops[i].Title, rb.Ops[i].Text, rb.Ops[i].Command = uitest.Junk(r), uitest.Junk(r), uitest.Junk(r)
 	}
@@ -124,6 +135,7 @@ func TestSays(t *testing.T) {
 	for name, want := range map[string][]string{
 		"empty":           {"none yet, it needs first:", "an approval", "not yet"},
 		"planned":         {"nothing has happened yet: 5 stages", "next canary 10 %", "$ kubectl -n shop patch virtualservice"},
+		"warned":          {"nothing has happened yet; mind: Argo CD", "READY", "! image of v1.2.3: its pods run 2 images", "--sync-policy none"},
 		"canary":          {"10 ✓", "25 ▶ 12/30 s", "100 ○", "v1.2.3 stable 75 %", "v1.2.4 canary 25 % seen 24.7 %, 3/3 ready", "next canary 50 %", "+ weight: 50", "back to v1.2.3 READY, proven 3 min ago"},
 		"interrupted":     {"25 ‖ interrupted", "g reads the world again", "interrupted in canary 25 %"},
 		"asking":          {"you decide: g goes on, R takes it back", "gate asks", "p95 latency is stale"},

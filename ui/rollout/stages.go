@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -294,6 +295,11 @@ func (p *Pane) more(in *state.Incident, r *state.Rollout, now time.Time, w int) 
 	if rb := &in.Rollback; rb.Rollout == r.ID || rb.Proof.Ready != "" {
 		out = append(out, p.proof(rb, r, now, w)...)
 	}
+	for _, warning := range r.Warnings {
+		for _, l := range theme.Wrap("mind  "+theme.Safe(warning), max(w, 1)) {
+			out = append(out, p.t.Warn.Render(l))
+		}
+	}
 	i := r.Stage()
 	if i < len(r.Stages) && r.Stages[i].Status != state.ItemOpen && !r.Stages[i].Effected.IsZero() {
 		i++ // its writes are made; the next ones are what is coming
@@ -324,8 +330,11 @@ func (p *Pane) proof(rb *state.Rollback, r *state.Rollout, now time.Time, w int)
 		out = append(out, p.t.Warn.Render(theme.Cut("      "+theme.Safe(rb.Proof.Why), w)))
 	}
 	for _, f := range rb.Proof.Checks {
-		if !f.OK {
+		switch {
+		case !f.OK:
 			out = append(out, p.t.Bad.Render(theme.Cut("      "+theme.Cross+" "+theme.Safe(f.Name)+" "+theme.Safe(f.Text), w)))
+		case f.Warn && !slices.Contains(r.Warnings, f.Text): // those of the plan are told below
+			out = append(out, p.t.Warn.Render(theme.Cut("      ! "+theme.Safe(f.Name)+": "+theme.Safe(f.Text), w)))
 		}
 	}
 	return out
