@@ -32,8 +32,10 @@ type Cluster struct {
 	// files were merged or none was read.
 	Kubeconfig string
 
-	client   dynamic.Interface
-	endpoint string // stands in for the UID where namespaces cannot be read
+	client      dynamic.Interface
+	written     time.Time // when Kubeconfig was, as far as known
+	credentials *credentials
+	endpoint    string // stands in for the UID where namespaces cannot be read
 
 	mu       sync.Mutex
 	identity string
@@ -61,7 +63,22 @@ func Connect(env runbook.Environment) (*Cluster, error) {
 		c.Context = raw.CurrentContext
 	}
 	c.Kubeconfig = single(rules)
+	c.written = writtenAt(c.Kubeconfig)
 	return c, nil
+}
+
+// outdated reports whether the kubeconfig was written since: somebody logged in again.
+func (c *Cluster) outdated() bool {
+	return c.Kubeconfig != "" && !writtenAt(c.Kubeconfig).Equal(c.written)
+}
+
+// writtenAt is when a file was last written, the zero time where that is not known.
+func writtenAt(path string) time.Time {
+	info, err := os.Stat(path)
+	if path == "" || err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // client-go's own log would write over the cockpit; all that matters in it comes
@@ -79,6 +96,7 @@ func New(cfg *rest.Config) (*Cluster, error) {
 		cfg.ExecProvider.StdinUnavailable = true
 		cfg.ExecProvider.StdinUnavailableMessage = "mayday runs credential plugins without a terminal: log in first in a shell of your own"
 	}
+	creds := watchCredentials(cfg)
 	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {
 		return nil, &state.Problem{What: "cannot set up a client for " + cfg.Host, Why: state.Clean(err.Error()),
@@ -89,7 +107,7 @@ func New(cfg *rest.Config) (*Cluster, error) {
 		ca, _ = os.ReadFile(cfg.CAFile) // unreadable: the client would have refused it
 	}
 	sum := sha256.Sum256(append([]byte(cfg.Host+"\n"), ca...))
-	return &Cluster{client: client, endpoint: "server+ca:" + hex.EncodeToString(sum[:8])}, nil
+	return &Cluster{client: client, credentials: creds, endpoint: "server+ca:" + hex.EncodeToString(sum[:8])}, nil
 }
 
 // single gives the one file the rules read, "" where there are several.

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"mayday/state"
@@ -37,10 +36,9 @@ func (st *strategy) Prove(ctx context.Context, plan state.Plan, started bool) (s
 	if !started {
 		checks = append(checks, r.next(live, st.recipe)...)
 	}
-	checks = append(checks, r.capacity(started))
-	for _, o := range r.refs() {
-		checks = append(checks, r.right(o))
-	}
+	checks = append(checks, r.target(live, st.recipe, started)...)
+	checks = append(checks, r.rights(st.recipe)...)
+	checks = append(checks, r.others(live, st.recipe, started), r.credentials(), r.quotas(live, st.recipe, started))
 	found := make([]finding, len(checks))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, check := range checks {
@@ -178,7 +176,7 @@ func (r *run) dry(ctx context.Context, name string, ch change, live, from *unstr
 	case c == http.StatusConflict, c == http.StatusUnprocessableEntity && tests:
 		return r.again(ctx, name, ch, f, err)
 	case c == http.StatusBadRequest && strings.Contains(err.Error(), "dry run"):
-		return no(name, state.Doubtful, fmt.Errorf("an admission webhook forbids dry runs")), nil
+		return no(name, state.Doubtful, fmt.Errorf("not tried, an admission webhook forbids dry runs: %s", state.Clean(err.Error()))), nil
 	case c >= 400 && c < 500 && c != http.StatusTooManyRequests:
 		return no(name, state.NotReady, err), nil
 	}
@@ -208,67 +206,6 @@ func (r *run) again(ctx context.Context, name string, ch change, f steps.Fence, 
 		}
 	}
 	return no(name, state.NotReady, first), nil
-}
-
-// capacity looks at the target: its ReplicaSet exists, and its pods are there.
-func (r *run) capacity(started bool) check {
-	return func(ctx context.Context) (finding, error) {
-		w := r.s.Stable
-		name := "target " + r.plan.Target
-		_, err := r.c.template(ctx, r.plan.Namespace, w)
-		if state.HasCode(err, "no-target") {
-			return no(name, state.NotReady, err), nil
-		}
-		if err != nil {
-			return finding{}, err
-		}
-		v, err := r.c.view(ctx, deployment(r.plan.Namespace, w.Deployment))
-		if err != nil {
-			return finding{}, err
-		}
-		ready, want := int32(0), replicasOf(v.d.Spec.Replicas)
-		for _, rs := range v.sets {
-			if rs.Name == w.Set {
-				ready = rs.Status.ReadyReplicas
-			}
-		}
-		text := fmt.Sprintf("revision %s has %d of %d pods ready", w.Set, ready, want)
-		small := r.s.Colours != nil && w.short(want, ready)
-		switch {
-		case small:
-			return no(name, state.Doubtful, fmt.Errorf("%s: a rollback gets its pods first, then leads the traffic there", text)), nil
-		case v.d.Spec.RevisionHistoryLimit != nil && *v.d.Spec.RevisionHistoryLimit == 0:
-			return no(name, state.NotReady, fmt.Errorf("deployment %s keeps no old revisions (revisionHistoryLimit 0)", w.Deployment)), nil
-		case started || ready >= want:
-			return yes(name, text), nil
-		}
-		return no(name, state.Doubtful, fmt.Errorf("%s, before anything was changed", text)), nil
-	}
-}
-
-// right asks the API server whether this user may patch the object.
-func (r *run) right(o ref) check {
-	return func(ctx context.Context) (finding, error) {
-		name := "right to patch " + o.String()
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
-		defer cancel()
-		ask := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-			"spec": map[string]any{"resourceAttributes": map[string]any{"verb": "patch", "namespace": o.Namespace,
-				"group": o.Resource.Group, "version": o.Resource.Version, "resource": o.Resource.Resource, "name": o.Name}}}}
-		got, err := r.c.client.Resource(reviews).Create(ctx, ask, metav1.CreateOptions{})
-		switch {
-		case err != nil && (unsupported(err) || denied(err)):
-			return yes(name, "this server does not say; the dry run does"), nil
-		case err != nil:
-			return finding{}, err
-		}
-		if ok, _, _ := unstructured.NestedBool(got.Object, "status", "allowed"); ok {
-			return yes(name, "allowed"), nil
-		}
-		why, _, _ := unstructured.NestedString(got.Object, "status", "reason")
-		return no(name, state.NotReady, fmt.Errorf("denied %s", why)), nil
-	}
 }
 
 func yes(name, text string) finding {

@@ -84,9 +84,9 @@ func TestProve(t *testing.T) {
 			}
 			return 0, ""
 		}},
-		{name: "a webhook without dry run", want: state.Doubtful, says: "forbids dry runs", when: func(r *http.Request) (int, string) {
+		{name: "a webhook without dry run", want: state.Doubtful, says: `not tried, an admission webhook forbids dry runs: admission webhook "x.example.com" does not support dry run`, when: func(r *http.Request) (int, string) {
 			if dry(r) {
-				return http.StatusBadRequest, status("BadRequest", "admission webhook x does not support dry run", "400")
+				return http.StatusBadRequest, status("BadRequest", `admission webhook \"x.example.com\" does not support dry run`, "400")
 			}
 			return 0, ""
 		}},

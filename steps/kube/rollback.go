@@ -249,6 +249,9 @@ func (r *run) seen(ctx context.Context) ([]string, error) {
 			Do: "Look: " + o.kubectl(r.c.Context, "describe")}
 	}
 	seen = append(seen, text)
+	if text = r.sameImage(v); text != "" {
+		seen = append(seen, text)
+	}
 	text, err = r.answering(ctx)
 	if err != nil {
 		return seen, err

@@ -42,11 +42,15 @@ func (b *base) cluster(env runbook.Environment) (*Cluster, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := [2]string{env.Kubeconfig, env.Context}
-	if c := b.open[key]; c != nil {
-		return c, nil
+	old := b.open[key]
+	if old != nil && !old.outdated() {
+		return old, nil
 	}
 	c, err := b.connect(env)
-	if err != nil {
+	switch {
+	case err != nil && old != nil: // half-written: what is known still serves
+		return old, nil
+	case err != nil:
 		return nil, err
 	}
 	b.open[key] = c
@@ -132,6 +136,9 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 	if err != nil {
 		return state.Plan{}, err
 	}
+	if err := c.remember(ctx, namespace(env), &s.Stable); err != nil {
+		return state.Plan{}, err
+	}
 	if s.Stable.Live == s.Stable.Next {
 		return state.Plan{}, &state.Problem{What: env.Name + " already runs " + order.Version, Code: "already-running",
 			Why: "Deployment " + s.Stable.Deployment + " has image " + state.Clean(s.Stable.Live), Do: "There is nothing to roll out; validate it instead."}
@@ -149,6 +156,7 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 	if err := st.describe(ctx, c, &plan, s, live); err != nil {
 		return state.Plan{}, err
 	}
+	plan.Warnings = st.warnings(plan, s, live)
 	return plan, nil
 }
 

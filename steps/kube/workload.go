@@ -29,6 +29,8 @@ type workload struct {
 	SetUID     string `json:"set_uid,omitempty"`  //
 	Revision   int    `json:"revision,omitempty"` // its number, for kubectl rollout undo
 	Autoscaler string `json:"autoscaler,omitempty"`
+	// Digests are those of the images that pods of the target revision ran, before.
+	Digests []string `json:"digests,omitempty"`
 }
 
 // version is what ran before.
