@@ -60,7 +60,7 @@ func New(opt Options) (*Asker, error) {
 	}
 	client, err := config.NewClientFromConfig(cfg, "mayday", config.WithUserAgent("mayday"))
 	if err != nil {
-		return nil, &state.Problem{What: "the HTTP settings for Prometheus do not work", Why: state.Clean(err.Error())}
+		return nil, unusable(err)
 	}
 	client.Transport = &guard{client.Transport}
 	c, err := api.NewClient(api.Config{Address: opt.URL, Client: client})
@@ -147,6 +147,11 @@ func (a *Asker) explain(err error) error {
 		}
 	case errors.As(err, &apiErr) && apiErr.Type == v1.ErrBadData:
 		return &state.Problem{What: "Prometheus refuses the query", Why: state.Clean(apiErr.Msg), Do: "Correct the probe's query", Code: "prometheus-query"}
+	case errors.As(err, &apiErr) && denied(apiErr):
+		return &state.Problem{
+			What: "Prometheus at " + a.name + " does not let mayday in", Why: state.Clean(apiErr.Msg + ": " + detail(apiErr.Detail)),
+			Do: "Set the credentials, or the tenant's header, in prometheus.http", Code: "prometheus-denied",
+		}
 	case errors.As(err, &apiErr) && apiErr.Type != v1.ErrBadResponse:
 		why := apiErr.Msg
 		if d := detail(apiErr.Detail); d != "" {
@@ -165,6 +170,11 @@ func (a *Asker) explain(err error) error {
 		What: "what answers at " + a.name + " is not Prometheus", Why: state.Clean(err.Error()),
 		Do: "Check prometheus.url", Code: "prometheus-garbage",
 	}
+}
+
+// denied reports whether the server, or what stands before it, wants to know who asks.
+func denied(e *v1.Error) bool {
+	return e.Type == v1.ErrClient && (strings.HasSuffix(e.Msg, "401") || strings.HasSuffix(e.Msg, "403"))
 }
 
 // detail is the beginning of an error's body.

@@ -274,11 +274,12 @@ func (b *binder) httpCheck(path string, c *Check, base string) {
 
 func (r *Runbook) checkMetrics(b *binder) {
 	p := r.Prometheus
-	if p.URL != "" {
-		b.url("prometheus.url", p.URL)
-		if p.Local {
-			b.fail("prometheus", "prometheus is either a server (url) or local, not both")
-		}
+	b.server("prometheus", p.URL, p.HTTP)
+	if p.URL != "" && p.Local {
+		b.fail("prometheus", "prometheus is either a server (url) or local, not both")
+	}
+	if p.URL == "" && p.HTTP != nil {
+		b.fail("prometheus.http", "prometheus.http says how a server is reached: it needs url")
 	}
 	if len(p.Targets) > 0 && !p.Local {
 		b.fail("prometheus.targets", "prometheus.targets are scraped by mayday itself: they need local: true")

@@ -30,6 +30,10 @@ func preset(v reflect.Value, name string) {
 		*x = Immediate{Hold: 60 * second}
 	case *Rolling:
 		*x = Rolling{Batch: 1, Hold: 30 * second}
+	case *Web:
+		*x = Web{FollowRedirects: true, HTTP2: true}
+	case *Authorization:
+		*x = Authorization{Type: "Bearer"}
 	case *Command:
 		*x = Command{Timeout: 600 * second}
 	case *Check:
@@ -73,6 +77,7 @@ func (r *Runbook) finish(b *binder) {
 		r.command(&c)
 		r.Commands[name] = c
 	}
+	r.web(b, "prometheus.http", r.Prometheus.HTTP)
 	for i, t := range r.Prometheus.Targets {
 		if file, ok := strings.CutPrefix(t, "file:"); ok {
 			r.Prometheus.Targets[i] = "file:" + r.abs(file, "")

@@ -84,9 +84,14 @@ func (e *Error) excerpt(is Issue) string {
 
 var address = regexp.MustCompile(`(https?://[^/\s"']+/)[^\s"']+`)
 
+// misplaced matches secrets that somebody wrote where only their file or variable
+// belongs, and passwords in addresses.
+var misplaced = regexp.MustCompile(`(?i)((?:password|credentials|secrets?|token)["']?\s*:\s*|://[^/\s:@"']*:)[^\s,}\]@][^,}@]*`)
+
 // line gives a source line as it may be shown: webhook URLs are secrets.
 func (e *Error) line(n int) string {
 	text := state.CleanLines(e.source[n-1])
+	text = misplaced.ReplaceAllString(text, "${1}…")
 	if n >= e.secret[0] && n < e.secret[1] {
 		text = address.ReplaceAllString(text, "${1}…")
 	}

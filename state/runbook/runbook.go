@@ -180,6 +180,7 @@ type Check struct {
 // "local", or this mapping.
 type Prometheus struct {
 	URL      string         `yaml:"url"`      // empty and not Local: no Prometheus
+	HTTP     *Web           `yaml:"http"`     // how the server at URL is reached; nil: nothing special
 	Local    bool           `yaml:"local"`    // scrape Targets in process and answer PromQL without a server
 	Targets  []string       `yaml:"targets"`  // metrics URLs, or "file:targets.json" (file_sd) for a list that changes
 	Interval state.Duration `yaml:"interval"` // of the local scrape; default 5s

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,7 +105,7 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 	}
 	actor := me(via)
 	clock := clockOf(rb)
-	redact := shell.NewRedactor(append(post.Secrets(), shell.EnvSecrets(os.Environ())...)...)
+	redact := shell.NewRedactor(slices.Concat(post.Secrets(), prom.Secrets(rb.Prometheus.HTTP), shell.EnvSecrets(os.Environ()))...)
 	hub, background, err := watcher(rb, clock)
 	if err != nil {
 		return err
@@ -161,11 +162,7 @@ func watcher(rb *runbook.Runbook, clock state.Clock) (*probes.Hub, []func(contex
 		askers["prometheus"] = l
 		background = append(background, func(ctx context.Context, _ *steps.Engine) error { return l.Run(ctx) })
 	case rb.Prometheus.URL != "":
-		p, err := prom.New(prom.Options{URL: rb.Prometheus.URL})
-		if err != nil {
-			return nil, nil, fmt.Errorf("prometheus: %w", err)
-		}
-		askers["prometheus"] = p
+		askers["prometheus"] = server(rb.Prometheus)
 	}
 	if env, ok := rb.Production(); ok && usesRollout(rb) {
 		config, err := rollout.Config(env.Kubeconfig, env.Context)
@@ -182,6 +179,20 @@ func watcher(rb *runbook.Runbook, clock state.Clock) (*probes.Hub, []func(contex
 		}
 	}
 	return probes.New(probes.Options{Clock: clock, Askers: askers}), background, nil
+}
+
+// server asks a Prometheus server. Where its settings cannot work, its probes say so
+// on the screen: an incident must open without metrics too.
+func server(p runbook.Prometheus) probes.Asker {
+	config, err := prom.HTTPConfig(p.HTTP)
+	if err != nil {
+		return refusing{err}
+	}
+	a, err := prom.New(prom.Options{URL: p.URL, HTTP: config})
+	if err != nil {
+		return refusing{err}
+	}
+	return a
 }
 
 func usesRollout(rb *runbook.Runbook) bool {
