@@ -6,14 +6,14 @@ SHELL := bash
 LINT_VERSION := v2.15.0
 LINT := .cache/golangci-lint-$(LINT_VERSION)
 
-.PHONY: build test lint fmt bench tidy
+.PHONY: build test testbed lint fmt bench tidy
 .DEFAULT_GOAL := build
 
 build: ## ./mayday
 	go build -o mayday .
 
 # ui/cli plays whole drills against the clock, so it gets the machine for itself.
-test: ## vet and every test; says what is skipped and why
+test: testbed ## vet and every test; says what is skipped and why
 	@for tool in git tmux; do command -v $$tool >/dev/null || { echo "make test needs $$tool on PATH"; exit 1; }; done
 	go vet ./...
 	@race=-race; [ "$$(go env CGO_ENABLED)" = 1 ] || { race=; echo "no C compiler: without the race detector"; }; \
@@ -22,6 +22,9 @@ test: ## vet and every test; says what is skipped and why
 	run $$(go list ./... | grep -v '/ui/cli$$') || bad=1; \
 	run ./ui/cli || bad=1; \
 	[ $$bad = 0 ] && echo "all tests passed"
+
+testbed: ## the Kubernetes control plane that tests run, in .cache; once per change of its module
+	@steps/kube/testbed/build.sh .cache/testbed
 
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/lint $(LINT) run ./...
