@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,6 +129,7 @@ var (
 	durationType = reflect.TypeFor[state.Duration]()
 	timeType     = reflect.TypeFor[time.Time]()
 	commandType  = reflect.TypeFor[Command]()
+	scriptType   = reflect.TypeFor[Script]()
 	promType     = reflect.TypeFor[Prometheus]()
 )
 
@@ -155,6 +157,10 @@ func (b *binder) value(n ast.Node, v reflect.Value, path string) {
 		return
 	case commandType:
 		if !b.command(n, v, at, path) {
+			return
+		}
+	case scriptType:
+		if !b.redeploy(n, v, path) {
 			return
 		}
 	case promType:
@@ -393,6 +399,20 @@ func (b *binder) command(n ast.Node, v reflect.Value, at place, path string) boo
 		return false
 	}
 	return true
+}
+
+// redeploy lets one command stand for a script: it deploys any version. It reports
+// whether a mapping of hooks is left to be filled.
+func (b *binder) redeploy(n ast.Node, v reflect.Value, path string) bool {
+	if pairs, ok := pairsOf(n); ok && !slices.ContainsFunc(pairs, func(kv *ast.MappingValueNode) bool { return keyOf(kv) == "run" }) {
+		return true
+	}
+	s := v.Addr().Interface().(*Script)
+	s.Deploy, s.Redeploys = new(Command), true
+	preset(reflect.ValueOf(s.Deploy).Elem(), path)
+	b.value(n, reflect.ValueOf(s.Deploy).Elem(), path)
+	s.Rollback = s.Deploy
+	return false
 }
 
 // prometheus lets a word stand for the mapping.

@@ -139,7 +139,7 @@ func (r *Runbook) checkEnvironment(b *binder, path string, e Environment) {
 	}
 	b.strategies(path, e)
 	if e.Script != nil {
-		b.program(path+".script", e.Script)
+		b.script(path+".script", e.Script)
 	}
 	if e.URL != "" {
 		b.url(path+".url", e.URL)
@@ -379,4 +379,5 @@ func (r *Runbook) checkGate(b *binder) {
 	b.notNegative("gate.patience", g.Patience)
 	b.notNegative("rollback.grace", r.Rollback.Grace)
 	b.word("rollback.on_exit", "on_exit", r.Rollback.OnExit, exits)
+	r.checkHooks(b)
 }

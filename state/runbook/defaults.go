@@ -34,8 +34,13 @@ func preset(v reflect.Value, name string) {
 		*x = Web{FollowRedirects: true, HTTP2: true}
 	case *Authorization:
 		*x = Authorization{Type: "Bearer"}
+	case *Script:
+		*x = Script{Hold: 60 * second}
 	case *Command:
 		*x = Command{Timeout: 600 * second}
+		if hook, ok := strings.CutPrefix(name, "rollback."); ok && !strings.Contains(hook, ".") {
+			x.Timeout = 60 * second // users are served, and somebody waits for the end
+		}
 	case *Check:
 		*x = Check{Method: "GET", Times: 1, Timeout: 5 * second}
 	case *Probe:
@@ -69,6 +74,7 @@ func (r *Runbook) finish(b *binder) {
 		r.Repo.MaxChange.Warn = r.Repo.MaxChange.Lines
 	}
 	r.command(r.Repo.Version.Command)
+	r.hooks()
 	for name, e := range r.Environments {
 		r.environment(&e)
 		r.Environments[name] = e
@@ -122,7 +128,7 @@ func (r *Runbook) environment(e *Environment) {
 			c.CanaryService = c.Canary
 		}
 	}
-	r.command(e.Script)
+	r.script(e.Script)
 	if e.Strategy == "" {
 		if can := e.Strategies(); len(can) > 0 {
 			e.Strategy = can[0]

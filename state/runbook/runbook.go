@@ -75,7 +75,7 @@ type Environment struct {
 	BlueGreen  *BlueGreen `yaml:"blue_green"`
 	Rolling    *Rolling   `yaml:"rolling"`
 	Immediate  *Immediate `yaml:"immediate"`
-	Script     *Command   `yaml:"script"` // deploys by a command of the team's own
+	Script     *Script    `yaml:"script"` // deploys by commands of the team's own
 	URL        string     `yaml:"url"`    // where the service answers, for checks
 	Checks     []Check    `yaml:"checks"` // the critical paths
 	Fixed      *Check     `yaml:"fixed"`  // passes only when the original issue is gone
@@ -153,16 +153,6 @@ type Immediate struct {
 	Hold       state.Duration `yaml:"hold"` // default 1m
 }
 
-// Command is a program with its arguments; never a shell line (write
-// ["sh", "-c", "…"] where a shell is wanted). VERSION, PREVIOUS_VERSION,
-// ENVIRONMENT and INCIDENT_ID are in its environment.
-type Command struct {
-	Run     []string          `yaml:"run"`
-	Dir     string            `yaml:"dir"`     // default: the repository
-	Timeout state.Duration    `yaml:"timeout"` // real time; default 10m
-	Env     map[string]string `yaml:"env"`
-}
-
 // Check is one HTTP request with what must come back.
 type Check struct {
 	Name     string            `yaml:"name"`
@@ -214,14 +204,6 @@ type Gate struct {
 	Error       string         `yaml:"error"`       // default ask
 	Consecutive int            `yaml:"consecutive"` // crit readings in a row before the rollback; default 3
 	Patience    state.Duration `yaml:"patience"`    // how long ignorance may last before the gate asks; default 15s
-}
-
-// Rollback sets the one key.
-type Rollback struct {
-	Grace state.Duration `yaml:"grace"` // real time between R and the rollback; default 3s, 0s allowed
-	// OnExit: "finish" (default) leaves a running rollout to the next keeper as it
-	// stands; "rollback" takes it back when the last cockpit ends.
-	OnExit string `yaml:"on_exit"`
 }
 
 // Person is a responder. OS accounts decide who may do what.

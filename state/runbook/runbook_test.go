@@ -123,7 +123,7 @@ drill: {scenario: good, sink: http://x, clock: {origin: 2026-11-22T03:00:00Z, ba
 		"strategies":       reflect.DeepEqual(staging.Strategies(), []string{"script", "canary"}) && live.Strategy == "rolling",
 		"check defaults":   live.Checks[0].Method == "GET" && live.Checks[0].Name == "GET /health" && live.Checks[0].Timeout.D() == 5*time.Second && live.Checks[1].Method == "POST",
 		"fixed":            live.Fixed.Times == 1,
-		"command dirs":     rb.Commands["test"].Dir == "/srv/shop/code" && staging.Script.Dir == "/srv/shop/ops" && rb.Repo.Version.Command.Dir == "/srv/shop/code",
+		"command dirs":     rb.Commands["test"].Dir == "/srv/shop/code" && staging.Script.Deploy.Dir == "/srv/shop/ops" && rb.Repo.Version.Command.Dir == "/srv/shop/code",
 		"command":          reflect.DeepEqual(rb.Commands["test"].Run, []string{"make", "test"}) && rb.Commands["test"].Timeout.D() == 10*time.Minute,
 		"no expansion":     rb.Commands["smoke"].Run[2] == "echo $HOME",
 		"max change":       rb.Repo.MaxChange == MaxChange{Warn: 30, Lines: 30, Files: 10},

@@ -27,7 +27,7 @@ func JSONSchema() []byte {
 var choices = map[string][]string{
 	"Repo.model": models, "Repo.from": froms, "Repo.branch": branches, "Version.scheme": schemes,
 	"Environment.strategy": strategies, "Gate.warn": gateWords, "Gate.crit": gateWords, "Gate.no_data": gateWords,
-	"Gate.stale": gateWords, "Gate.error": gateWords, "Rollback.on_exit": exits, "Channel.kind": kinds,
+	"Gate.stale": gateWords, "Gate.error": gateWords, "Rollback.on_exit": exits, "Rollback.required": AfterHooks, "Channel.kind": kinds,
 	"Channel.audiences": audiences, "Probe.role": probeRoles, "TLS.min_version": tlsVersions, "Runbook.presets": slices.Sorted(maps.Keys(presets)),
 }
 
@@ -39,6 +39,8 @@ func schemaOf(t reflect.Type, field string) map[string]any {
 		return map[string]any{"type": "string", "format": "date-time"}
 	case commandType:
 		return map[string]any{"anyOf": []any{object(t), schemaOf(reflect.TypeFor[[]string](), "")}}
+	case scriptType:
+		return map[string]any{"anyOf": []any{object(t), object(commandType), schemaOf(reflect.TypeFor[[]string](), "")}}
 	case promType:
 		return map[string]any{"anyOf": []any{object(t), map[string]any{"type": "string"}}}
 	}
