@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,7 +40,13 @@ type Spec struct {
 	// Keep keeps this many bytes of the standard output, raw, in Result.Stdout
 	// instead of passing them to Output.
 	Keep int
+
+	wrap    []string // runs Args; messages do not name it
+	inherit *os.File // the command's file descriptor inheritedFD; closed here once it started
 }
+
+// inheritedFD is out of the way of what scripts open themselves.
+const inheritedFD = 100
 
 // Result is how a command ended.
 type Result struct {
@@ -108,7 +115,12 @@ func start(s Spec) (*process, error) {
 			Do: "Correct dir in the runbook, or make the folder.", Code: "no-directory"}
 	}
 	p := &process{lines: &liner{out: s.Output, redact: s.Redact}, silent: make(chan struct{})}
-	p.cmd = exec.Command(s.Args[0], s.Args[1:]...)
+	args := append(slices.Clone(s.wrap), s.Args...)
+	p.cmd = exec.Command(args[0], args[1:]...)
+	if s.inherit != nil {
+		p.cmd.ExtraFiles = make([]*os.File, inheritedFD-2)
+		p.cmd.ExtraFiles[inheritedFD-3] = s.inherit
+	}
 	p.cmd.Dir, p.cmd.Env = s.Dir, environ(s.Env)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var writers []*os.File
@@ -132,7 +144,7 @@ func start(s Spec) (*process, error) {
 	if err == nil {
 		err = p.cmd.Start()
 	}
-	for _, w := range writers {
+	for _, w := range append(writers, s.inherit) {
 		_ = w.Close() // the child has its own; ours would keep the pipe from ending
 	}
 	go func() { p.readers.Wait(); close(p.silent) }()

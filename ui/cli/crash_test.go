@@ -293,7 +293,7 @@ func TestStoppedKeeperDies(t *testing.T) {
 func fenced(t *testing.T, s *site, c *crew, epoch string) {
 	t.Helper()
 	r := c.scene.Incident.Production()
-	lines, err := strategies(s.rb)[r.Strategy].Look(t.Context(), r.Plan)
+	lines, err := strategies(s.rb, nil)[r.Strategy].Look(t.Context(), r.Plan)
 	if err != nil {
 		t.Fatal(err)
 	}

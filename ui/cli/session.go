@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"mayday/state/runbook"
 	"mayday/steps"
 	"mayday/steps/keeper"
+	"mayday/steps/shell"
 	"mayday/ui"
 )
 
@@ -79,7 +81,7 @@ func (s *session) RollbackHere(ctx context.Context) error {
 	if r == nil || r.Status == state.RolloutPlanned || r.Status == state.RolloutRolledBack {
 		return &state.Problem{Code: "nothing", What: "there is nothing to roll back", Why: "mayday has not changed production in this attempt"}
 	}
-	strategy, ok := strategies(s.rb)[r.Strategy]
+	strategy, ok := strategies(s.rb, shell.NewRedactor(shell.EnvSecrets(os.Environ())...))[r.Strategy]
 	if !ok {
 		return &state.Problem{What: "strategy " + r.Strategy + " is not built in"}
 	}

@@ -71,8 +71,15 @@ func (k *kept) Close(why string) error {
 }
 
 // strategies wires what can deploy and undo for a runbook.
-func strategies(rb *runbook.Runbook) map[string]steps.Strategy {
-	return kube.Strategies(kube.Connect, health.Traffic{}, kube.Preview{Environments: rb.Environments, Checker: checker{}})
+func strategies(rb *runbook.Runbook, redact *shell.Redactor) map[string]steps.Strategy {
+	out := kube.Strategies(kube.Connect, health.Traffic{}, kube.Preview{Environments: rb.Environments, Checker: checker{}})
+	fences := ""
+	if home, err := journal.Home(); err == nil { // without one, the strategy says so
+		fences = filepath.Join(home, "fences")
+	}
+	script := shell.Script(shell.ScriptOptions{Service: rb.Service, Environments: rb.Environments, Fences: fences, Traffic: health.Traffic{}, Redact: redact})
+	out[script.Name()] = script
+	return out
 }
 
 // keep opens an incident's journal as its keeper and starts the Engine behind its
@@ -115,7 +122,7 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 		func(ctx context.Context, e *steps.Engine) error { return hub.Run(ctx, e.Observe) },
 		func(ctx context.Context, e *steps.Engine) error { return outbox.Run(ctx, e) })
 	k.engine, err = steps.NewEngine(steps.Options{
-		Journal: k.journal, History: events, Runbook: rb, Actions: actions(rb, post, redact, folder), Strategies: strategies(rb),
+		Journal: k.journal, History: events, Runbook: rb, Actions: actions(rb, post, redact, folder), Strategies: strategies(rb, redact),
 		Traffic: health.Traffic{}, Checker: checker{}, Messenger: post, Samples: k.samples, Past: past,
 		Output:   func(run string) (io.WriteCloser, error) { return journal.OutputFile(folder, run) },
 		Redact:   redact.Text,
