@@ -202,7 +202,7 @@ func TestEverythingInTheTableIsServedAndNothingElse(t *testing.T) {
 			t.Errorf("GET %s: %v", path, err)
 		}
 	}
-	for _, path := range []string{"/apis/batch/v1/jobs", "/api/v1/namespaces/shop/pods/x/log", "/api/v1/secrets", "/metrics"} {
+	for _, path := range []string{"/apis/batch/v1/jobs", "/api/v1/namespaces/shop/pods/x/log", "/api/v1/serviceaccounts", "/metrics"} {
 		if err := rc.Get().AbsPath(path).Do(t.Context()).Error(); code(err) != http.StatusNotImplemented {
 			t.Errorf("GET %s: %v", path, err)
 		}

@@ -20,11 +20,6 @@ func namespaceCells(o object, c *tableContext) []any {
 	return []any{string(o.(*corev1.Namespace).Status.Phase), c.age(o.GetCreationTimestamp())}
 }
 
-func configMapCells(o object, c *tableContext) []any {
-	m := o.(*corev1.ConfigMap)
-	return []any{int64(len(m.Data) + len(m.BinaryData)), c.age(m.CreationTimestamp)}
-}
-
 func nodeCells(o object, c *tableContext) []any {
 	return []any{"Ready", "<none>", c.age(o.GetCreationTimestamp()), o.(*corev1.Node).Status.NodeInfo.KubeletVersion}
 }

@@ -42,8 +42,12 @@ var (
 		columns:  columns("Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"), cells: serviceCells}
 	configMaps = &resource{version: "v1", plural: "configmaps", singular: "configmap", kind: "ConfigMap", short: []string{"cm"},
 		namespaced: true, verbs: allVerbs, fresh: func() object { return &corev1.ConfigMap{} },
-		validName: validation.NameIsDNSSubdomain, immutable: configMapImmutable,
+		validName: validation.NameIsDNSSubdomain, validate: validateConfigMap, immutable: configMapImmutable,
 		columns: columns("Data", "Age"), cells: configMapCells}
+	secrets = &resource{version: "v1", plural: "secrets", singular: "secret", kind: "Secret",
+		namespaced: true, verbs: allVerbs, fresh: func() object { return &corev1.Secret{} },
+		validName: validation.NameIsDNSSubdomain, defaults: defaultSecret, validate: validateSecret, immutable: secretImmutable,
+		columns: columns("Type", "Data", "Age"), cells: secretCells}
 	events = &resource{version: "v1", plural: "events", singular: "event", kind: "Event", short: []string{"ev"},
 		namespaced: true, verbs: allVerbs, limit: keptEvents, fresh: func() object { return &corev1.Event{} },
 		validName: validation.NameIsDNSSubdomain, selectable: eventFields, ownNames: true,
@@ -88,7 +92,7 @@ var (
 )
 
 // resources is every resource in the order discovery lists them.
-var resources = []*resource{namespaces, nodes, pods, services, configMaps, events, deployments, replicaSets,
+var resources = []*resource{namespaces, nodes, pods, services, configMaps, secrets, events, deployments, replicaSets,
 	statefulSets, controllerRevisions,
 	endpointSlices, virtualServices, destinationRules, httpRoutes, autoscalers}
 

@@ -248,17 +248,6 @@ func serviceImmutable(next, cur object) field.ErrorList {
 	return unchanged(n.Spec.ClusterIP, c.Spec.ClusterIP, specPath.Child("clusterIP"))
 }
 
-func configMapImmutable(next, cur object) field.ErrorList {
-	n, c := next.(*corev1.ConfigMap), cur.(*corev1.ConfigMap)
-	if c.Immutable == nil || !*c.Immutable {
-		return nil
-	}
-	if !apiequality.Semantic.DeepEqual(n.Data, c.Data) || !apiequality.Semantic.DeepEqual(n.BinaryData, c.BinaryData) || n.Immutable == nil || !*n.Immutable {
-		return field.ErrorList{field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set")}
-	}
-	return nil
-}
-
 // podImmutable lets only images change, and the node once.
 func podImmutable(next, cur object) field.ErrorList {
 	n, c := next.(*corev1.Pod).Spec.DeepCopy(), cur.(*corev1.Pod).Spec.DeepCopy()
