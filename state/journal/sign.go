@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,6 +43,21 @@ func loadKeys(folder string) (keys, error) {
 	}
 	private, public, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 	return parseKeys(private, public)
+}
+
+// DerivedKey gives a secret key of an incident for one purpose: always the same, and
+// known only to who can read the incident's folder, not to who reads the journal. It is
+// made from the private key that signs the journal, which keeps it nowhere else.
+func DerivedKey(folder, purpose string) ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(folder, keyFile))
+	if err != nil {
+		return nil, problem("the incident's key cannot be read", err)
+	}
+	private, public, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	if _, err := parseKeys(private, public); err != nil {
+		return nil, err
+	}
+	return hkdf.Key(sha256.New, []byte(private), nil, "mayday "+purpose, sha256.Size)
 }
 
 func parseKeys(private, public string) (keys, error) {

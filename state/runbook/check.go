@@ -138,6 +138,7 @@ func (r *Runbook) checkEnvironment(b *binder, path string, e Environment) {
 		b.fail(path+".image", "%s.image must hold {version}, which is replaced by the tag", path)
 	}
 	b.strategies(path, e)
+	b.workloads(path, e)
 	if e.Script != nil {
 		b.script(path+".script", e.Script)
 	}

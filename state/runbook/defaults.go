@@ -118,16 +118,22 @@ func (c *Check) finish() {
 	}
 }
 
+func (c *Canary) finish() {
+	if c == nil {
+		return
+	}
+	if c.StableService == "" {
+		c.StableService = c.Stable
+	}
+	if c.CanaryService == "" {
+		c.CanaryService = c.Canary
+	}
+}
+
 func (r *Runbook) environment(e *Environment) {
 	e.Kubeconfig = r.abs(e.Kubeconfig, "")
-	if c := e.Canary; c != nil {
-		if c.StableService == "" {
-			c.StableService = c.Stable
-		}
-		if c.CanaryService == "" {
-			c.CanaryService = c.Canary
-		}
-	}
+	e.Canary.finish()
+	r.workloads(e)
 	r.script(e.Script)
 	if e.Strategy == "" {
 		if can := e.Strategies(); len(can) > 0 {

@@ -79,6 +79,11 @@ type Environment struct {
 	URL        string     `yaml:"url"`    // where the service answers, for checks
 	Checks     []Check    `yaml:"checks"` // the critical paths
 	Fixed      *Check     `yaml:"fixed"`  // passes only when the original issue is gone
+	// Config lists ConfigMaps and Secrets that a rollout changes or guards.
+	Config []ConfigObject `yaml:"config"`
+	// Workloads get the new version after what the strategy names, one after the other
+	// in the order written; a rollback takes them back in the reverse order.
+	Workloads []Workload `yaml:"workloads"`
 }
 
 // Strategies lists what this environment can do, the proposed one first.

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -111,6 +112,14 @@ type change struct {
 	// bare shows the command without the tests: for a person who takes back by hand
 	// from wherever the rollout stopped.
 	bare bool
+	// create makes the object where it is not there, in place of a patch, and reports
+	// whether it did; nil: the object is patched.
+	create func(ctx context.Context, c *Cluster) (bool, error)
+	// veil replaces the diff, and command the whole patch, where values must not be seen.
+	veil func(before, after *unstructured.Unstructured) string
+	// byHand is the command where it does not follow from the patch; it depends on the
+	// kubeconfig context.
+	byHand func(context string) string
 }
 
 // patchFor gives everything a write of ch under f sends, nil where nothing is missing.
@@ -137,6 +146,12 @@ func (ch change) patchFor(live *unstructured.Unstructured, f steps.Fence) ([]pat
 // the object after it, so that the next stage can be described too.
 func (ch change) op(live *unstructured.Unstructured, f steps.Fence, context string) (state.Op, *unstructured.Unstructured, error) {
 	o := state.Op{ID: ch.id, Title: ch.title, Object: ch.ref.object(), Command: ch.command}
+	if ch.byHand != nil {
+		o.Command = state.Clean(ch.byHand(context))
+	}
+	if ch.create != nil || live == nil { // it is made, or made again, not changed
+		return o, &unstructured.Unstructured{Object: map[string]any{}}, nil
+	}
 	ops, err := ch.patchFor(live, f)
 	if err != nil || ops == nil {
 		return o, live, err
@@ -144,6 +159,10 @@ func (ch change) op(live *unstructured.Unstructured, f steps.Fence, context stri
 	after, err := simulate(live, ops)
 	if err != nil {
 		return o, live, err
+	}
+	if ch.veil != nil {
+		o.Diff = state.CleanLines(ch.veil(live, after))
+		return o, after, nil
 	}
 	if o.Command, err = ch.typed(ops, context); err != nil {
 		return o, live, err

@@ -39,6 +39,9 @@ func (st *strategy) Prove(ctx context.Context, plan state.Plan, started bool) (s
 	checks = append(checks, r.target(live, st.recipe, started)...)
 	checks = append(checks, r.rights(st.recipe)...)
 	checks = append(checks, r.others(live, st.recipe, started), r.credentials(), r.quotas(live, st.recipe, started))
+	if k, ok := st.recipe.(configured); ok {
+		checks = append(checks, k.guarded(r, live, started)...)
+	}
 	found := make([]finding, len(checks))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, check := range checks {
@@ -78,7 +81,9 @@ func (r *run) world(ctx context.Context) (world, error) {
 	g, gctx := errgroup.WithContext(ctx)
 	for i, o := range refs {
 		g.Go(func() (err error) {
-			if read[i], err = r.c.get(gctx, o); err != nil {
+			if read[i], err = r.c.get(gctx, o); absent(err) && o.isConfig() {
+				read[i], err = nil, nil // a rollback makes it again; the proof says so
+			} else if err != nil {
 				err = problem(err, "cannot read "+o.String())
 			}
 			return err
@@ -89,7 +94,9 @@ func (r *run) world(ctx context.Context) (world, error) {
 	}
 	w := world{}
 	for i, o := range refs {
-		w[o] = read[i]
+		if read[i] != nil {
+			w[o] = read[i]
+		}
 	}
 	return w, nil
 }
@@ -105,6 +112,9 @@ func (r *run) inverse(live world, rec recipe, started bool) []check {
 	f.Epoch++
 	var out []check
 	for _, u := range rec.undo(r.s, r.plan.Namespace) {
+		if live[u.ref] == nil {
+			continue
+		}
 		out = append(out, func(ctx context.Context) (finding, error) {
 			name := "rollback of " + u.ref.String()
 			ch, err := u.resolve(ctx, r.c, r.plan.Namespace)
@@ -138,7 +148,7 @@ func (r *run) next(live world, rec recipe) []check {
 	seen := map[ref]bool{}
 	for i := range r.plan.Stages {
 		for _, ch := range rec.changes(r.s, r.plan.Namespace, i) {
-			if ch.build == nil || seen[ch.ref] {
+			if ch.build == nil || seen[ch.ref] || live[ch.ref] == nil {
 				continue
 			}
 			seen[ch.ref] = true

@@ -37,7 +37,7 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 func (s *shop) with(name string, when func(*http.Request) (int, string)) steps.Strategy {
 	cfg := rest.CopyConfig(s.cfg)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return answering{next, when} })
-	return kube.Strategies(func(runbook.Environment) (*kube.Cluster, error) { return kube.New(cfg) }, nil, kube.Preview{})[name]
+	return kube.Strategies(func(runbook.Environment) (*kube.Cluster, error) { return kube.New(cfg) }, nil, kube.Preview{}, testKeys)[name]
 }
 
 const review = `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":false,"reason":"no RBAC policy matched"}}`

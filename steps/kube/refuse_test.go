@@ -116,7 +116,7 @@ func TestUnreachable(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	conn := func(runbook.Environment) (*kube.Cluster, error) { return kube.New(&rest.Config{Host: gone.URL}) }
-	_, err := kube.Strategies(conn, nil, kube.Preview{})["canary"].Plan(t.Context(), steps.Order{Environment: canaryEnv("VirtualService/app")})
+	_, err := kube.Strategies(conn, nil, kube.Preview{}, nil)["canary"].Plan(t.Context(), steps.Order{Environment: canaryEnv("VirtualService/app")})
 	if !state.HasCode(err, "unreachable") {
 		t.Errorf("Plan: %v", err)
 	}

@@ -63,9 +63,14 @@ func (r *run) order(ctx context.Context, ops []undo) []undo {
 	}
 	d, err := r.c.deployment(ctx, deployment(r.plan.Namespace, r.s.Stable.Deployment))
 	if err == nil && r.s.Stable.short(replicasOf(d.Spec.Replicas), d.Status.ReadyReplicas) {
-		ops = slices.Clone(ops)
-		ops[0], ops[1] = ops[1], ops[0]
-		ops[1].may = func(ctx context.Context, r *run) error { return r.staffed(ctx) }
+		// What the pods read goes before the workload wherever that goes.
+		at := 1
+		for ops[at].ref.isConfig() {
+			at++
+		}
+		traffic := ops[0]
+		ops = slices.Insert(slices.Clone(ops[1:]), at, traffic)
+		ops[at].may = func(ctx context.Context, r *run) error { return r.staffed(ctx) }
 	}
 	return ops
 }

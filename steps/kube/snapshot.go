@@ -23,6 +23,11 @@ type snapshot struct {
 	Weights    []int     `json:"weights,omitempty"`
 	Pods       int32     `json:"pods,omitempty"` // of Canary while it runs
 	Batches    *batches  `json:"batches,omitempty"`
+	// Config are the ConfigMaps and Secrets, Left those that are not guarded, Single says
+	// that the whole rollout is one stage.
+	Config []configObject `json:"config,omitempty"`
+	Left   []leftOut      `json:"left,omitempty"`
+	Single bool           `json:"single,omitempty"`
 }
 
 func readSnapshot(plan state.Plan) (snapshot, error) {

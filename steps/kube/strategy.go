@@ -18,11 +18,12 @@ import (
 // environment's cluster (usually Connect); what it opened is kept, one connection
 // for each kubeconfig and context. traffic may be nil: then no share of traffic is
 // observed and the effects say so. preview makes the checks of a blue-green rollout.
-func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic steps.Traffic, preview Preview) map[string]steps.Strategy {
+// keys may be nil where no rollout touches a ConfigMap or Secret.
+func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic steps.Traffic, preview Preview, keys Keys) map[string]steps.Strategy {
 	b := &base{connect: connect, traffic: traffic, preview: preview, patience: usual, open: map[[2]string]*Cluster{}}
 	out := map[string]steps.Strategy{}
 	for _, k := range []recipe{canary{}, blueGreen{}, rolling{}, immediate{}} {
-		out[k.name()] = &strategy{base: b, recipe: k}
+		out[k.name()] = &strategy{base: b, recipe: configured{k, keys}}
 	}
 	return out
 }
@@ -156,7 +157,7 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 	if err := st.describe(ctx, c, &plan, s, live); err != nil {
 		return state.Plan{}, err
 	}
-	plan.Warnings = st.warnings(plan, s, live)
+	plan.Warnings = append(st.warnings(plan, s, live), s.leftOut()...)
 	return plan, nil
 }
 
@@ -269,7 +270,7 @@ func (r *run) refs() []ref {
 	if r.s.Canary != nil {
 		out = append(out, deployment(r.plan.Namespace, r.s.Canary.Deployment))
 	}
-	return out
+	return append(out, r.s.configRefs(r.plan.Namespace)...)
 }
 
 func (r *run) lookAt(ctx context.Context, o ref) (string, error) {
@@ -286,6 +287,9 @@ func (r *run) lookAt(ctx context.Context, o ref) (string, error) {
 		if u.GetAnnotations()[ClosedAnnotation] == text {
 			own += ", closed"
 		}
+	}
+	if cfg, ok := r.s.config(o); ok {
+		return r.lookAtConfig(ctx, cfg, u, own)
 	}
 	if o.Kind != "Deployment" {
 		return fmt.Sprintf("%s: %s (%s)", o, r.s.carrier().shares(u), own), nil

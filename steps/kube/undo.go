@@ -23,6 +23,8 @@ type undo struct {
 	// needs none. Where the revision is gone, restore gets a nil template.
 	of      *workload
 	restore func(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error)
+	// source gives build from what is read in the cluster first; nil: build is there.
+	source func(ctx context.Context, c *Cluster) (func(live *unstructured.Unstructured) ([]patchOp, error), error)
 	// may refuses the operation where the world would make it do harm; nil: never.
 	may func(ctx context.Context, r *run) error
 	// before and after wait for the effect; nil: nothing to wait for. after's text
@@ -35,6 +37,11 @@ type undo struct {
 // keeps the template cannot change, so it is read once, outside the retries.
 func (u undo) resolve(ctx context.Context, c *Cluster, ns string) (change, error) {
 	ch := u.change
+	if u.source != nil {
+		var err error
+		ch.build, err = u.source(ctx, c)
+		return ch, err
+	}
 	if u.of == nil {
 		return ch, nil
 	}

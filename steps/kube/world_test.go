@@ -247,7 +247,7 @@ func (s *shop) order(env runbook.Environment) steps.Order {
 }
 
 func (s *shop) strategy(name string, traffic steps.Traffic) steps.Strategy {
-	return kube.Strategies(s.conn, traffic, s.preview)[name]
+	return kube.Strategies(s.conn, traffic, s.preview, testKeys)[name]
 }
 
 // share is the pods' and the route's view of who would answer.

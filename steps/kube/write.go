@@ -69,6 +69,13 @@ func (c *Cluster) write(ctx context.Context, ch change, f steps.Fence, l lane) (
 // attempt reads the object, builds the patch and sends it once. The patch is nil
 // where nothing was missing.
 func (c *Cluster) attempt(ctx context.Context, ch change, f steps.Fence, l lane) ([]byte, error) {
+	if ch.create != nil {
+		made, err := ch.create(ctx, c)
+		if made && err == nil {
+			return []byte(ch.id), nil
+		}
+		return nil, err
+	}
 	live, err := c.get(ctx, ch.ref)
 	if err != nil {
 		return nil, err

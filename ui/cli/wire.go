@@ -72,7 +72,7 @@ func (k *kept) Close(why string) error {
 
 // strategies wires what can deploy and undo for a runbook.
 func strategies(rb *runbook.Runbook, redact *shell.Redactor) map[string]steps.Strategy {
-	out := kube.Strategies(kube.Connect, health.Traffic{}, kube.Preview{Environments: rb.Environments, Checker: checker{}})
+	out := kube.Strategies(kube.Connect, health.Traffic{}, kube.Preview{Environments: rb.Environments, Checker: checker{}}, configKey)
 	fences := ""
 	if home, err := journal.Home(); err == nil { // without one, the strategy says so
 		fences = filepath.Join(home, "fences")
@@ -80,6 +80,15 @@ func strategies(rb *runbook.Runbook, redact *shell.Redactor) map[string]steps.St
 	script := shell.Script(shell.ScriptOptions{Service: rb.Service, Environments: rb.Environments, Fences: fences, Traffic: health.Traffic{}, Redact: redact})
 	out[script.Name()] = script
 	return out
+}
+
+// configKey is the key that an incident's hashes of ConfigMaps and Secrets are made with.
+func configKey(incident string) ([]byte, error) {
+	home, err := journal.Home()
+	if err != nil {
+		return nil, err
+	}
+	return journal.DerivedKey(journal.Folder(home, incident), "config objects")
 }
 
 // keep opens an incident's journal as its keeper and starts the Engine behind its
