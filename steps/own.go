@@ -83,15 +83,23 @@ func (s sending) letters(job Job) ([]letter, error) {
 	return out, nil
 }
 
-// Preview shows the messages and where they go.
+// Preview shows the messages and where they go; where they differ, who gets which.
 func (s sending) Preview(_ context.Context, job Job) (Preview, error) {
 	letters, err := s.letters(job)
 	var p Preview
-	for i, l := range letters {
+	to, texts := map[string][]string{}, []string{}
+	for _, l := range letters {
 		p.Commands = append(p.Commands, "send to "+l.channel+" ("+l.audience+")")
-		if i == 0 || l.text != letters[i-1].text {
-			p.Text += l.text + "\n"
+		if to[l.text] == nil {
+			texts = append(texts, l.text)
 		}
+		to[l.text] = append(to[l.text], l.channel)
+	}
+	for _, text := range texts {
+		if len(texts) > 1 {
+			p.Text += "To " + list(to[text]) + ":\n"
+		}
+		p.Text += strings.TrimRight(text, "\n") + "\n\n"
 	}
 	return p, err
 }

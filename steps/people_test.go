@@ -21,7 +21,7 @@ func (c channels) Channels(audience string) []string { return c.of[audience] }
 func TestAChannelGetsAMessageOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(_ *rig, o *Options) {
-			o.Messenger = channels{of: map[string][]string{"team": {"#ops", "#all"}, "stakeholders": {"#all", "mail"}}}
+			o.Messenger = channels{of: map[string][]string{"team": {"#ops", "#all"}, "stakeholders": {"#all", "mail"}, "customers": {"mail"}}}
 		})
 		defer r.bye()
 		got := map[string]string{}
@@ -34,6 +34,10 @@ func TestAChannelGetsAMessageOnce(t *testing.T) {
 		}
 		if len(got) != 3 || got["#all"] != "team" || got["mail"] != "stakeholders" {
 			t.Errorf("%v", got)
+		}
+		p, err := sending{e: r.Engine, purpose: "declared", to: []string{"team", "customers"}}.Preview(t.Context(), Job{Incident: r.Incident()})
+		if want := "To #ops, #all:\ndeclared INC-1\n\nTo mail:\ncustomers INC-1\n\n"; err != nil || p.Text != want {
+			t.Errorf("%v %q", err, p.Text)
 		}
 		s := sending{e: r.Engine, purpose: "deployed", to: []string{"team", "stakeholders"}}
 		letters, err := s.letters(Job{Incident: r.Incident()})
