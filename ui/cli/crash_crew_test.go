@@ -181,6 +181,11 @@ func (c *crew) event(what string, ok func(state.Event) bool) state.Event {
 func (c *crew) shorten() {
 	c.t.Helper()
 	c.until("declared", func(in *state.Incident) bool { return len(in.Steps) > 0 })
+	// Nobody deploys before the illness was seen: what was not red is not excused.
+	c.until("the illness is seen", func(in *state.Incident) bool {
+		v := in.Verdicts["error rate"].Verdict
+		return v == state.Warn || v == state.Crit
+	})
 	for _, s := range c.scene.Incident.Steps {
 		for _, it := range s.Items {
 			if (s.No == 5 || s.No == 8 || s.No == 10 && it.ID != "10.deploy" || s.No == 11 || s.No == 12) && !it.Auto {
