@@ -46,8 +46,8 @@ func (v Verdict) Worse() int {
 // metrics pane and the replay know it. How it is asked is in Query and Target.
 type Probe struct {
 	Name     string   `json:"name"`  // unique in an incident: "error rate new"
-	Kind     string   `json:"kind"`  // prometheus, http, rollout
-	Query    string   `json:"query"` // PromQL, "GET http://…", "deployment/app"
+	Kind     string   `json:"kind"`  // prometheus, http, rollout, tcp, tls, grpc, dns
+	Query    string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver"
 	Unit     string   `json:"unit,omitempty"`
 	Warn     *float64 `json:"warn,omitempty"`
 	Crit     *float64 `json:"crit,omitempty"`
@@ -65,6 +65,12 @@ type Probe struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	Body    string            `json:"body,omitempty"`
 	Status  int               `json:"status,omitempty"` // expected; 0 means any 2xx
+	// Contains and JSON are what the answer's body must hold: a text, and by path
+	// what is found there.
+	Contains string            `json:"contains,omitempty"`
+	JSON     map[string]string `json:"holds,omitempty"`
+	// Want is what a DNS probe's resolvers should answer, all of it and nothing else.
+	Want []string `json:"want,omitempty"`
 }
 
 // Role says what a probe means to gates: which version's traffic it sees.

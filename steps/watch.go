@@ -182,17 +182,7 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 		if p.Role == state.RoleNew && facts["tag"] == "" || p.Role == state.RoleOld && old == "none" {
 			continue // nothing to see before there is a version
 		}
-		s := state.Probe{Name: p.Name, Unit: p.Unit, Warn: p.Warn, Crit: p.Crit, Below: p.Below, Every: p.Every,
-			Timeout: p.Timeout, StaleAt: p.Stale, Role: p.Role, Critical: p.Critical, Compare: p.Compare}
-		switch {
-		case p.Query != "":
-			s.Kind, s.Query = "prometheus", names.Replace(p.Query)
-		case p.HTTP != nil:
-			s.Kind, s.Query = "http", names.Replace(JoinURL(env.URL, p.HTTP.Path))
-			s.Method, s.Headers, s.Body, s.Status = p.HTTP.Method, p.HTTP.Headers, p.HTTP.Body, p.HTTP.Status
-		default:
-			s.Kind, s.Query = "rollout", p.Rollout
-		}
+		s := p.Asked(names.Replace, env.URL)
 		// Under a fast clock a reading must not be stale before it can have travelled.
 		if clock.Speed > 1 && s.StaleAt > 0 {
 			s.StaleAt = max(s.StaleAt, s.Every+state.Duration(clock.Incident(travelTime)))
@@ -204,14 +194,6 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 
 // travelTime is how long a reading may take from the app to the screen (real time).
 const travelTime = 2 * time.Second
-
-// JoinURL puts a check's path behind an environment's URL; a whole URL stays.
-func JoinURL(base, path string) string {
-	if strings.Contains(path, "://") {
-		return path
-	}
-	return strings.TrimRight(base, "/") + "/" + strings.TrimLeft(path, "/")
-}
 
 // Reaction is the worst case from a bad event to a gate's rollback (incident time):
 // that of the slowest of the gates' probes.

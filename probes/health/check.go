@@ -1,7 +1,6 @@
 package health
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -151,12 +150,12 @@ func (t *tally) add(ans answer, err error) bool {
 		t.statuses = map[int]int{}
 	}
 	t.statuses[ans.status]++
-	wrong := ""
+	wrong := lacks(ans.body, t.check.Contains, t.check.JSON)
 	switch {
 	case !expected(ans.status, t.check.Status):
 		wrong = fmt.Sprintf("%d, want %s", ans.status, wanted(t.check.Status))
-	case !bytes.Contains(ans.body, []byte(t.check.Contains)):
-		wrong = fmt.Sprintf("%d, but the answer does not contain %q", ans.status, t.check.Contains)
+	case wrong != "":
+		wrong = fmt.Sprintf("%d, but %s", ans.status, wrong)
 	default:
 		t.passed++
 	}

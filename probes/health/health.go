@@ -9,20 +9,26 @@
 package health
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"mayday/probes"
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // Kind is the kind of the probes this package asks.
@@ -83,11 +89,57 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Rea
 		return probes.Reading{}, err
 	}
 	r := probes.Reading{Value: ans.took.Seconds(), Text: ans.String()}
-	if !expected(ans.status, p.Status) {
+	switch wrong := lacks(ans.body, p.Contains, p.JSON); {
+	case !expected(ans.status, p.Status):
 		r.Verdict = state.Crit
 		r.Text += ", want " + wanted(p.Status)
+	case wrong != "":
+		r.Verdict = state.Crit
+		r.Text += ", but " + wrong
 	}
 	return r, nil
+}
+
+// lacks says what of the text and the JSON values the body does not hold, "" where
+// it holds all.
+func lacks(body []byte, contains string, values map[string]string) string {
+	if !bytes.Contains(body, []byte(contains)) {
+		return fmt.Sprintf("the answer does not contain %q", contains)
+	}
+	if len(values) == 0 {
+		return ""
+	}
+	var doc any
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber() // 1234567 stays as it is written
+	if err := dec.Decode(&doc); err != nil {
+		return "the answer is not JSON"
+	}
+	for _, path := range slices.Sorted(maps.Keys(values)) {
+		p, err := runbook.ParseJSONPath(path)
+		if err != nil {
+			return fmt.Sprintf("%q is not a path into JSON", path)
+		}
+		v, ok := p.Find(doc)
+		if got := written(v); !ok {
+			return "there is no " + path
+		} else if got != values[path] {
+			return fmt.Sprintf("%s is %s, want %s", path, strconv.Quote(got), strconv.Quote(values[path]))
+		}
+	}
+	return ""
+}
+
+// written gives a JSON value as a runbook writes it: text without its quotes.
+func written(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(b)
 }
 
 func expected(got, want int) bool {

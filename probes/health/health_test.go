@@ -93,6 +93,12 @@ func TestVerdicts(t *testing.T) {
 		"not the expected":  {status(200, ""), state.Probe{Status: 401}, state.Crit, "want 401"},
 		"server error":      {status(500, ""), state.Probe{}, state.Crit, "500 "},
 		"slow":              {status(200, ""), state.Probe{Warn: &zero}, state.Warn, "200 "},
+		"json":              {status(200, `{"a":[{"n":1234567890}],"ok":true}`), state.Probe{JSON: map[string]string{"a[0].n": "1234567890", "ok": "true"}}, state.OK, "200 "},
+		"other json":        {status(200, `{"db":{"state":"down"}}`), state.Probe{JSON: map[string]string{"db.state": "up"}}, state.Crit, `db.state is "down", want "up"`},
+		"json elsewhere":    {status(200, `{"db":{}}`), state.Probe{JSON: map[string]string{"db.state": "up"}}, state.Crit, "there is no db.state"},
+		"no json":           {status(200, "<html>"), state.Probe{JSON: map[string]string{"x": "1"}}, state.Crit, "not JSON"},
+		"text":              {status(200, "all fine"), state.Probe{Contains: "fine"}, state.OK, "200 "},
+		"other text":        {status(200, "so so"), state.Probe{Contains: "fine"}, state.Crit, `does not contain "fine"`},
 		"redirect":          {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, state.Probe{}, state.Crit, "302 "},
 		"nothing but a nap": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, state.Probe{}, state.Error, "got no answer"},
 	} {
@@ -152,6 +158,8 @@ func TestCheck(t *testing.T) {
 			if n.Add(1)%10 == 0 {
 				http.Error(w, "nil\x1b[31m profile", 500)
 			}
+		case "/base/json":
+			fmt.Fprint(w, `{"a":1}`)
 		case "/base/search":
 			fmt.Fprint(w, "q="+r.URL.RawQuery)
 		}
@@ -165,6 +173,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"once":     {runbook.Check{Name: "search", Path: "/search?x=1", Contains: "q=x=1"}, env, "", "200 "},
 		"contains": {runbook.Check{Name: "search", Path: "search", Contains: "basket"}, env, "check-failed", `does not contain "basket"`},
+		"json":     {runbook.Check{Name: "json", Path: "/json", JSON: map[string]string{"a": "2"}}, env, "check-failed", `a is "1", want "2"`},
 		"many":     {runbook.Check{Name: "ok", Path: "/ok", Times: 30}, env, "", "30/30 passed"},
 		"flaky":    {runbook.Check{Name: "login", Path: "/flaky", Times: 50}, env, "check-failed", "45/50 passed"},
 		"why":      {runbook.Check{Name: "login", Path: "/flaky", Times: 50}, env, "check-failed", "500, want 2xx (nil profile)"},

@@ -269,6 +269,7 @@ func (b *binder) httpCheck(path string, c *Check, base string) {
 	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
 		b.fail(path+".status", "%s.status is not an HTTP status", path)
 	}
+	b.jsonPaths(path+".json", c.JSON)
 	b.atLeast(path+".times", c.Times, 1)
 	b.positive(path+".timeout", c.Timeout)
 }
@@ -299,73 +300,6 @@ func (r *Runbook) checkMetrics(b *binder) {
 	}
 	if len(r.Presets) > 0 && p.URL == "" && !p.Local {
 		b.fail("presets", "presets need metrics: set prometheus to a URL or to local")
-	}
-}
-
-func (r *Runbook) checkProbes(b *binder) {
-	names := map[string]bool{}
-	for _, p := range r.Probes {
-		names[p.Name] = true
-	}
-	seen := map[string]bool{}
-	for i := b.own; i < len(r.Probes); i++ {
-		p, path := &r.Probes[i], "probes["+strconv.Itoa(i-b.own)+"]"
-		if p.Name == "" {
-			b.fail(path, "%s needs a name", path)
-		} else if seen[p.Name] {
-			b.fail(path+".name", "a probe %q is there twice", p.Name)
-		}
-		seen[p.Name] = true
-		r.checkProbe(b, path, p)
-		if p.Compare != "" && !names[p.Compare] {
-			others := slices.DeleteFunc(slices.Sorted(maps.Keys(names)), func(n string) bool { return n == p.Name || n == "" })
-			text := "; there is no other probe"
-			if len(others) > 0 {
-				text = hint(p.Compare, others)
-			}
-			b.fail(path+".compare", "%s.compare names %q, which is not a probe%s", path, p.Compare, text)
-		} else if p.Compare != "" && p.Compare == p.Name {
-			b.fail(path+".compare", "a probe cannot be compared with itself")
-		}
-	}
-}
-
-func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
-	asked := 0
-	for _, is := range []bool{p.Query != "", p.HTTP != nil, p.Rollout != ""} {
-		if is {
-			asked++
-		}
-	}
-	switch {
-	case asked == 0:
-		b.fail(path, "%s asks nothing: it needs query, http or rollout", path)
-	case asked > 1:
-		b.fail(path, "%s must have only one of query, http and rollout", path)
-	}
-	if p.Query != "" && r.Prometheus.URL == "" && !r.Prometheus.Local {
-		b.fail(path+".query", "%s.query needs metrics: set prometheus to a URL or to local", path)
-	}
-	if p.HTTP != nil {
-		production, _ := r.Production()
-		b.httpCheck(path+".http", p.HTTP, production.URL)
-	}
-	if kind, name, _ := strings.Cut(p.Rollout, "/"); p.Rollout != "" && (kind == "" || name == "") {
-		b.fail(path+".rollout", "%s.rollout must be kind/name, such as deployment/app", path)
-	}
-	b.word(path+".role", "role", string(p.Role), probeRoles)
-	b.positive(path+".every", p.Every)
-	b.positive(path+".timeout", p.Timeout)
-	if p.Stale < p.Every {
-		b.fail(path+".stale", "%s.stale is shorter than every: each reading would be stale before the next", path)
-	}
-	limits := state.Probe{Name: p.Name, Warn: p.Warn, Crit: p.Crit, Below: p.Below}
-	if err := limits.Check(); p.Name != "" && err != nil {
-		word := "above"
-		if p.Below {
-			word = "below"
-		}
-		b.fail(path+".warn", "%s: warn (%v) must not lie %s crit (%v)", path, *p.Warn, word, *p.Crit)
 	}
 }
 

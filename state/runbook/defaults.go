@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -45,6 +46,8 @@ func preset(v reflect.Value, name string) {
 		*x = Check{Method: "GET", Times: 1, Timeout: 5 * second}
 	case *Probe:
 		*x = Probe{Every: 5 * second, Timeout: 5 * second, Role: state.RoleAll}
+	case *DNS:
+		*x = DNS{Type: "A"}
 	case *Channel:
 		*x = Channel{Kind: "webhook", Audiences: []string{"team", "stakeholders", "reviewers", "pages"}}
 	}
@@ -109,6 +112,20 @@ func (p *Probe) finish() {
 	if p.HTTP != nil {
 		p.HTTP.finish()
 	}
+	unit := ""
+	switch {
+	case p.TLS != "":
+		unit, p.Below = "days", p.Below || p.Warn != nil || p.Crit != nil
+		if p.Warn == nil && p.Crit == nil {
+			warn, crit := 21.0, 7.0
+			p.Warn, p.Crit, p.Below = &warn, &crit, true
+		}
+	case p.DNS != nil:
+		unit = "ratio"
+	case p.TCP != "", p.GRPC != nil:
+		unit = "s"
+	}
+	p.Unit = cmp.Or(p.Unit, unit)
 }
 
 func (c *Check) finish() {

@@ -167,6 +167,7 @@ type Check struct {
 	Body     string            `yaml:"body"`
 	Status   int               `yaml:"status"`   // default: any 2xx
 	Contains string            `yaml:"contains"` // the answer's body must hold this
+	JSON     map[string]string `yaml:"json"`     // paths into the answer, and what is there: "checks[0].up": "true"
 	Times    int               `yaml:"times"`    // asked so often, all must pass; default 1
 	Timeout  state.Duration    `yaml:"timeout"`  // real time; default 5s
 }
@@ -182,12 +183,17 @@ type Prometheus struct {
 	Timeout  state.Duration `yaml:"timeout"`  // real; default 5s
 }
 
-// Probe is one thing to look at. Exactly one of Query, HTTP and Rollout is set.
+// Probe is one thing to look at. Exactly one of the fields from Query to DNS is set;
+// {new}, {old} and {service} in them are replaced.
 type Probe struct {
 	Name     string         `yaml:"name"`
-	Query    string         `yaml:"query"` // PromQL; {new}, {old} and {service} are replaced
-	HTTP     *Check         `yaml:"http"`
-	Rollout  string         `yaml:"rollout"` // "deployment/app" in the production environment
+	Query    string         `yaml:"query"`   // PromQL
+	HTTP     *Check         `yaml:"http"`    // the value is the latency in seconds
+	Rollout  string         `yaml:"rollout"` // "deployment/app" in the production environment; the value is the ready share
+	TCP      string         `yaml:"tcp"`     // "host:port"; the value is the time to connect in seconds
+	TLS      string         `yaml:"tls"`     // "host:port"; the value is the days until its certificates expire
+	GRPC     *GRPC          `yaml:"grpc"`    // the standard health service; the value is the latency in seconds
+	DNS      *DNS           `yaml:"dns"`     // the value is the share of resolvers that answer what is wanted
 	Unit     string         `yaml:"unit"`
 	Warn     *float64       `yaml:"warn"`
 	Crit     *float64       `yaml:"crit"`
@@ -198,6 +204,22 @@ type Probe struct {
 	Role     state.Role     `yaml:"role"`    // default all
 	Critical bool           `yaml:"critical"`
 	Compare  string         `yaml:"compare"`
+}
+
+// GRPC is a server that offers grpc.health.v1.Health.
+type GRPC struct {
+	Address string `yaml:"address"` // "host:port"
+	Service string `yaml:"service"` // default: the server as a whole
+	TLS     bool   `yaml:"tls"`
+}
+
+// DNS is a name that several resolvers are asked for: a change has propagated when
+// all of them answer it.
+type DNS struct {
+	Name      string   `yaml:"name"`
+	Type      string   `yaml:"type"`      // default A
+	Resolvers []string `yaml:"resolvers"` // "9.9.9.9" or "10.0.0.1:5353"; default: this host's
+	Want      []string `yaml:"want"`      // the records, all of them; default: what most resolvers answer
 }
 
 // Gate says what a verdict does to a stage: pass, wait, ask or rollback.

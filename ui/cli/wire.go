@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"mayday/probes"
+	"mayday/probes/dns"
 	"mayday/probes/health"
 	"mayday/probes/local"
 	"mayday/probes/prom"
 	"mayday/probes/rollout"
+	"mayday/probes/rpc"
 	"mayday/state"
 	"mayday/state/journal"
 	"mayday/state/runbook"
@@ -168,7 +170,7 @@ func watcher(rb *runbook.Runbook, clock state.Clock) (*probes.Hub, []func(contex
 		web.Close()
 		return nil
 	})
-	askers := map[string]probes.Asker{"http": web}
+	askers := map[string]probes.Asker{"http": web, health.KindTCP: health.TCP{}, health.KindTLS: health.TLS{}, rpc.Kind: rpc.Asker{}, dns.Kind: dns.Asker{}}
 	switch {
 	case rb.Prometheus.Local:
 		l, err := local.New(local.Options{Targets: rb.Prometheus.Targets, Dir: rb.Dir, Interval: rb.Prometheus.Interval, Clock: clock, Job: rb.Service})

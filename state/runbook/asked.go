@@ -1,0 +1,91 @@
+package runbook
+
+import (
+	"strings"
+
+	"mayday/state"
+)
+
+// Kinds of probes, as state.Probe names them.
+const (
+	KindPrometheus = "prometheus"
+	KindHTTP       = "http"
+	KindRollout    = "rollout"
+	KindTCP        = "tcp"
+	KindTLS        = "tls"
+	KindGRPC       = "grpc"
+	KindDNS        = "dns"
+)
+
+// asks lists what a probe can ask, by the keys of the file, and whether it does.
+func (p *Probe) asks() (keys []string, set []bool) {
+	for _, a := range []struct {
+		key string
+		set bool
+	}{{"query", p.Query != ""}, {"http", p.HTTP != nil}, {"rollout", p.Rollout != ""}, {"tcp", p.TCP != ""}, {"tls", p.TLS != ""},
+		{"grpc", p.GRPC != nil}, {"dns", p.DNS != nil}} {
+		keys, set = append(keys, a.key), append(set, a.set)
+	}
+	return keys, set
+}
+
+// Asked gives the probe as an incident has it. fill replaces {new}, {old} and
+// {service}; base is the URL that paths are joined to.
+func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
+	s := state.Probe{Name: p.Name, Unit: p.Unit, Warn: p.Warn, Crit: p.Crit, Below: p.Below, Every: p.Every,
+		Timeout: p.Timeout, StaleAt: p.Stale, Role: p.Role, Critical: p.Critical, Compare: p.Compare}
+	switch {
+	case p.Query != "":
+		s.Kind, s.Query = KindPrometheus, fill(p.Query)
+	case p.HTTP != nil:
+		s.Kind, s.Query = KindHTTP, fill(JoinURL(base, p.HTTP.Path))
+		s.Method, s.Headers, s.Body, s.Status = p.HTTP.Method, p.HTTP.Headers, p.HTTP.Body, p.HTTP.Status
+		s.Contains = fill(p.HTTP.Contains)
+		for path, want := range p.HTTP.JSON {
+			if s.JSON == nil {
+				s.JSON = map[string]string{}
+			}
+			s.JSON[path] = fill(want)
+		}
+	case p.Rollout != "":
+		s.Kind, s.Query = KindRollout, p.Rollout
+	case p.TCP != "":
+		s.Kind, s.Query = KindTCP, fill(p.TCP)
+	case p.TLS != "":
+		s.Kind, s.Query = KindTLS, fill(p.TLS)
+	case p.GRPC != nil:
+		s.Kind, s.Query = KindGRPC, fill(p.GRPC.line())
+	case p.DNS != nil:
+		s.Kind, s.Query = KindDNS, fill(p.DNS.line())
+		for _, want := range p.DNS.Want {
+			s.Want = append(s.Want, fill(want))
+		}
+	}
+	return s
+}
+
+// line is "grpc://host:port/service", or grpcs where the way is encrypted.
+func (g *GRPC) line() string {
+	scheme := "grpc://"
+	if g.TLS {
+		scheme = "grpcs://"
+	}
+	return strings.TrimSuffix(scheme+g.Address+"/"+g.Service, "/")
+}
+
+// line is the question as dig takes it: "A shop.example.com @9.9.9.9 @1.1.1.1".
+func (d *DNS) line() string {
+	out := d.Type + " " + d.Name
+	for _, r := range d.Resolvers {
+		out += " @" + r
+	}
+	return out
+}
+
+// JoinURL puts a check's path behind an environment's URL; a whole URL stays.
+func JoinURL(base, path string) string {
+	if strings.Contains(path, "://") {
+		return path
+	}
+	return strings.TrimRight(base, "/") + "/" + strings.TrimLeft(path, "/")
+}

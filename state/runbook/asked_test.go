@@ -1,0 +1,49 @@
+package runbook
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"mayday/state"
+)
+
+// TestAsked compares what the file says of a probe with what is asked.
+func TestAsked(t *testing.T) {
+	rb := parseOK(t, `
+service: shop
+environments: {production: {image: "shop:{version}", url: "https://shop.example.com"}}
+prometheus: http://prometheus
+probes:
+  - {name: query, query: 'up{v="{new}"}'}
+  - {name: http, http: {path: /version, method: post, status: 201, contains: "{new}", json: {"v[0]": "{new}"}}}
+  - {name: pods, rollout: deployment/app}
+  - {name: tcp, tcp: "db:5432", warn: 0.1}
+  - {name: tls, tls: "shop.example.com:443"}
+  - {name: tls limits, tls: "[::1]:443", crit: 3, unit: d}
+  - {name: grpc, grpc: {address: "pay:9000", service: "shop.Pay", tls: true}}
+  - {name: grpc server, grpc: {address: "pay:9000"}}
+  - {name: dns, dns: {name: "{service}.example.com", resolvers: [9.9.9.9, "10.0.0.1:5353"], want: [203.0.113.7]}, below: true, crit: 0.5}
+`)
+	every, stale := 5*second, state.Duration(15*time.Second)
+	fifth, warn, crit, three, half := 0.1, 21.0, 7.0, 3.0, 0.5
+	want := []state.Probe{
+		{Name: "query", Kind: "prometheus", Query: `up{v="v2"}`},
+		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Contains: "v2", JSON: map[string]string{"v[0]": "v2"}},
+		{Name: "pods", Kind: "rollout", Query: "deployment/app"},
+		{Name: "tcp", Kind: "tcp", Query: "db:5432", Unit: "s", Warn: &fifth},
+		{Name: "tls", Kind: "tls", Query: "shop.example.com:443", Unit: "days", Below: true, Warn: &warn, Crit: &crit},
+		{Name: "tls limits", Kind: "tls", Query: "[::1]:443", Unit: "d", Below: true, Crit: &three},
+		{Name: "grpc", Kind: "grpc", Query: "grpcs://pay:9000/shop.Pay", Unit: "s"},
+		{Name: "grpc server", Kind: "grpc", Query: "grpc://pay:9000", Unit: "s"},
+		{Name: "dns", Kind: "dns", Query: "A shop.example.com @9.9.9.9 @10.0.0.1:5353", Want: []string{"203.0.113.7"}, Unit: "ratio", Below: true, Crit: &half},
+	}
+	fill := strings.NewReplacer("{new}", "v2", "{service}", "shop").Replace
+	for i, p := range rb.Probes {
+		want[i].Every, want[i].Timeout, want[i].StaleAt, want[i].Role = every, every, stale, state.RoleAll
+		if got := p.Asked(fill, "https://shop.example.com/"); !reflect.DeepEqual(got, want[i]) {
+			t.Errorf("%s:\n%+v\n%+v", p.Name, got, want[i])
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package runbook
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mayday/state"
+)
+
+var dnsTypes = []string{"A", "AAAA", "CNAME", "MX", "NS", "TXT"}
+
+func (r *Runbook) checkProbes(b *binder) {
+	names := map[string]bool{}
+	for _, p := range r.Probes {
+		names[p.Name] = true
+	}
+	seen := map[string]bool{}
+	for i := b.own; i < len(r.Probes); i++ {
+		p, path := &r.Probes[i], "probes["+strconv.Itoa(i-b.own)+"]"
+		if p.Name == "" {
+			b.fail(path, "%s needs a name", path)
+		} else if seen[p.Name] {
+			b.fail(path+".name", "a probe %q is there twice", p.Name)
+		}
+		seen[p.Name] = true
+		r.checkProbe(b, path, p)
+		if p.Compare != "" && !names[p.Compare] {
+			others := slices.DeleteFunc(slices.Sorted(maps.Keys(names)), func(n string) bool { return n == p.Name || n == "" })
+			text := "; there is no other probe"
+			if len(others) > 0 {
+				text = hint(p.Compare, others)
+			}
+			b.fail(path+".compare", "%s.compare names %q, which is not a probe%s", path, p.Compare, text)
+		} else if p.Compare != "" && p.Compare == p.Name {
+			b.fail(path+".compare", "a probe cannot be compared with itself")
+		}
+	}
+}
+
+func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
+	keys, set := p.asks()
+	asked := 0
+	for _, is := range set {
+		if is {
+			asked++
+		}
+	}
+	switch {
+	case asked == 0:
+		b.fail(path, "%s asks nothing: it needs %s", path, oneOf(keys))
+	case asked > 1:
+		b.fail(path, "%s must have only one of %s", path, strings.Join(keys, ", "))
+	}
+	if p.Query != "" && r.Prometheus.URL == "" && !r.Prometheus.Local {
+		b.fail(path+".query", "%s.query needs metrics: set prometheus to a URL or to local", path)
+	}
+	if p.HTTP != nil {
+		production, _ := r.Production()
+		b.httpCheck(path+".http", p.HTTP, production.URL)
+	}
+	if kind, name, _ := strings.Cut(p.Rollout, "/"); p.Rollout != "" && (kind == "" || name == "") {
+		b.fail(path+".rollout", "%s.rollout must be kind/name, such as deployment/app", path)
+	}
+	b.endpoints(path, p)
+	b.word(path+".role", "role", string(p.Role), probeRoles)
+	b.positive(path+".every", p.Every)
+	b.positive(path+".timeout", p.Timeout)
+	if p.Stale < p.Every {
+		b.fail(path+".stale", "%s.stale is shorter than every: each reading would be stale before the next", path)
+	}
+	limits := state.Probe{Name: p.Name, Warn: p.Warn, Crit: p.Crit, Below: p.Below}
+	if err := limits.Check(); p.Name != "" && err != nil {
+		word := "above"
+		if p.Below {
+			word = "below"
+		}
+		b.fail(path+".warn", "%s: warn (%v) must not lie %s crit (%v)", path, *p.Warn, word, *p.Crit)
+	}
+}
+
+// endpoints checks the addresses of probes that need nothing but the network.
+func (b *binder) endpoints(path string, p *Probe) {
+	if p.TCP != "" {
+		b.hostPort(path+".tcp", p.TCP)
+	}
+	if p.TLS != "" {
+		b.hostPort(path+".tls", p.TLS)
+		if b.set(path+".below") && !p.Below {
+			b.fail(path+".below", "%s counts the days that are left: few are bad, so below cannot be false", path)
+		}
+	}
+	if g := p.GRPC; g != nil {
+		b.hostPort(path+".grpc.address", g.Address)
+	}
+	if d := p.DNS; d != nil {
+		if d.Name == "" {
+			b.fail(path+".dns", "%s.dns needs the name to look up", path)
+		}
+		b.word(path+".dns.type", "type of record", d.Type, dnsTypes)
+		for i, r := range d.Resolvers {
+			host, port, err := net.SplitHostPort(r)
+			if err != nil {
+				host, port = r, "53"
+			}
+			if n, err := strconv.ParseUint(port, 10, 16); host == "" || strings.ContainsAny(host, "/ @") || err != nil || n == 0 {
+				b.fail(fmt.Sprintf("%s.dns.resolvers[%d]", path, i), "%q is not a resolver; write an address, such as 9.9.9.9 or 10.0.0.1:5353", r)
+			}
+		}
+		for i, w := range d.Want {
+			a, err := netip.ParseAddr(w)
+			if (d.Type == "A" || d.Type == "AAAA") && (err != nil || a.Is4() != (d.Type == "A")) {
+				b.fail(fmt.Sprintf("%s.dns.want[%d]", path, i), "%q is not an address that a %s record can hold", w, d.Type)
+			}
+		}
+	}
+}
+
+// hostPort refuses what cannot be connected to.
+func (b *binder) hostPort(path, s string) {
+	host, port, err := net.SplitHostPort(s)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || host == "" || portErr != nil || n == 0 || strings.ContainsAny(host, "/ ") {
+		b.fail(path, "%s must be host:port, such as shop.example.com:443, not %q", path, s)
+	}
+}
+
+func (b *binder) jsonPaths(path string, wanted map[string]string) {
+	for _, p := range slices.Sorted(maps.Keys(wanted)) {
+		if _, err := ParseJSONPath(p); err != nil {
+			b.fail(path+"."+p, "%q is not a path into JSON: %v", p, err)
+		}
+	}
+}
