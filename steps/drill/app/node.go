@@ -2,7 +2,7 @@
 // it are to a cluster. It watches the pods of a cluster's namespaces and runs a real
 // HTTP server on 127.0.0.1 for each scheduled one, whose behaviour depends on the
 // version, the tag of the pod's image. It is a plain API client, so it serves the
-// pods of any cluster that has no other kubelet for them.
+// pods of any cluster: it is their kubelet, or leaves that to another (see Kubelet).
 package app
 
 import (
@@ -39,6 +39,10 @@ type Options struct {
 	// Boot is how long a pod takes from scheduled to ready, at least; another half
 	// of it is spread over the pods by their names. 0 means 150 ms.
 	Boot time.Duration
+	// Kubelet says that the cluster has a kubelet of its own for the pods. The node
+	// then runs the app while that reports a pod's container as running, and writes
+	// AddressKey; it writes no status, removes no pod, and Boot means nothing.
+	Kubelet bool
 	// Changed is told the pods that serve, after every change, by one goroutine at a
 	// time; it must not block. Optional.
 	Changed func([]Serving)
@@ -122,6 +126,9 @@ type floor struct {
 func (f *floor) changed(set map[string]*corev1.Pod) {
 	seen := make(map[types.UID]bool, len(set))
 	for _, want := range set {
+		if f.node.opts.Kubelet && !started(want) {
+			continue
+		}
 		seen[want.UID] = true
 		p := f.pods[want.UID]
 		if p == nil {
@@ -142,6 +149,11 @@ func (f *floor) changed(set map[string]*corev1.Pod) {
 			delete(f.pods, uid)
 		}
 	}
+}
+
+// started reports whether a kubelet says that a pod's first container runs.
+func started(p *corev1.Pod) bool {
+	return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Running != nil
 }
 
 // serves reports whether somebody must still say goodbye to a pod that is being

@@ -70,13 +70,15 @@ func (p *pod) kill()  { p.killed.Do(func() { close(p.gone) }) }
 
 // run is the pod's life: pull, boot, serve, drain, say goodbye.
 func (p *pod) run(ctx context.Context) {
-	if !strings.HasPrefix(p.version, "v") {
-		p.cannotPull(ctx)
-		return
-	}
-	if !p.pause(ctx, p.boot()) {
-		p.goodbye(ctx)
-		return
+	if !p.floor.node.opts.Kubelet {
+		if !strings.HasPrefix(p.version, "v") {
+			p.cannotPull(ctx)
+			return
+		}
+		if !p.pause(ctx, p.boot()) {
+			p.goodbye(ctx)
+			return
+		}
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -160,12 +162,12 @@ func (p *pod) api() dynamic.ResourceInterface {
 	return p.floor.node.client.Resource(follow.Pods).Namespace(p.object.Namespace)
 }
 
-// announce tells the cluster that the pod is ready and where; false if the pod
-// ended before the cluster took it.
+// announce tells the cluster where the pod serves and, where nobody else does, that
+// it is ready; false if the pod ended before the cluster took it.
 func (p *pod) announce(ctx context.Context, address string) bool {
 	note := map[string]any{"metadata": map[string]any{
 		"uid": p.object.UID, "annotations": map[string]string{AddressKey: address}}}
-	return p.patch(ctx, note) && p.patch(ctx, map[string]any{"status": p.running()}, "status")
+	return p.patch(ctx, note) && (p.floor.node.opts.Kubelet || p.patch(ctx, map[string]any{"status": p.running()}, "status"))
 }
 
 // patch writes until it succeeds, the pod is gone or not wanted.
@@ -191,6 +193,9 @@ func (p *pod) patch(ctx context.Context, body any, sub ...string) bool {
 // goodbye removes the object of a pod that was being deleted: what a kubelet does
 // when the last container has ended.
 func (p *pod) goodbye(ctx context.Context) {
+	if p.floor.node.opts.Kubelet {
+		return
+	}
 	select {
 	case <-p.draining:
 	default:

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -261,6 +262,67 @@ func TestPods(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the image was pulled: %s", b)
+		}
+	}
+}
+
+// Where the cluster has a kubelet, the node serves what that runs, and leaves the
+// pods' status to it.
+func TestAnotherKubelet(t *testing.T) {
+	c, err := cluster.Start(t.Context(), cluster.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := drill.Seed(t.Context(), c.Config()); err != nil {
+		t.Fatal(err)
+	}
+	n, err := app.Start(t.Context(), app.Options{Config: c.Config(), Namespaces: []string{"shop"}, Kubelet: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Close)
+	typed, err := kubernetes.NewForConfig(c.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(what string, ok func([]corev1.Pod) bool) []corev1.Pod {
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			pods, err := typed.CoreV1().Pods("shop").List(t.Context(), metav1.ListOptions{LabelSelector: "track=stable"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok(pods.Items) {
+				return pods.Items
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("never: %s: %v", what, pods.Items)
+			}
+		}
+	}
+	pod := look("pods are scheduled", func(all []corev1.Pod) bool {
+		return len(all) == drill.Replicas && all[0].Spec.NodeName != ""
+	})[0]
+	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "app",
+		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}}
+	if _, err := typed.CoreV1().Pods("shop").UpdateStatus(t.Context(), &pod, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	all := look("the pod is served", func(all []corev1.Pod) bool { return all[0].Annotations[app.AddressKey] != "" })
+	resp, err := http.Get("http://" + all[0].Annotations[app.AddressKey] + "/health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("X-Pod"); got != pod.Name {
+		t.Errorf("%q answers for %s", got, pod.Name)
+	}
+	for i, p := range all {
+		if i > 0 && p.Annotations[app.AddressKey] != "" {
+			t.Errorf("%s is served, and does not run", p.Name)
+		}
+		if len(p.Status.Conditions) > 1 || p.Status.PodIP != "" { // the scheduler wrote one
+			t.Errorf("the node wrote the status of %s: %+v", p.Name, p.Status)
 		}
 	}
 }

@@ -4,7 +4,9 @@
 //
 //	c := kubetest.Shared(t)               // one for all tests of a package
 //	ns := c.Namespace(t)
+//	plane := c.Serve(t, ns)               // only where answers matter
 //	c.Apply(t, ns, deploymentYAML)
+//	url := plane.Route(t, ns, "Service/app").URL
 //
 // There are no machines: the pods are pretence, played by kwok on two nodes. They
 // become ready within a fraction of a second and end as fast. The tag of a pod's
@@ -14,7 +16,8 @@
 //	…-crash      CrashLoopBackOff, one restart more each second
 //	…-nopull     ImagePullBackOff
 //
-// A pod that no node has room for is made with Cluster.Room.
+// A pod that no node has room for is made with Cluster.Room. With Cluster.Serve
+// the practice range's app answers for each pod that runs.
 package kubetest
 
 import (
@@ -59,6 +62,7 @@ type Cluster struct {
 	apiArgs   []string
 	client    dynamic.Interface
 	mapper    *restmapper.DeferredDiscoveryRESTMapper
+	egress    *egress
 	names     names
 }
 
@@ -74,7 +78,7 @@ func Start(t testing.TB) *Cluster {
 		t.Fatalf("start the control plane: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := c.processes.close(); err != nil {
+		if err := c.close(); err != nil {
 			t.Errorf("stop the control plane: %v", err)
 		}
 	})
@@ -158,9 +162,17 @@ func start(ctx context.Context, bed testbed) (*Cluster, error) {
 	c := &Cluster{Kubectl: bed.file("kubectl"), Dir: dir, bed: bed,
 		processes: &processes{program: bed.file("testbed"), dir: dir, running: map[Part]*process{}}}
 	if err := c.bringUp(ctx); err != nil {
-		return nil, errors.Join(err, c.processes.close())
+		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
+}
+
+// close kills the parts and removes all that was theirs.
+func (c *Cluster) close() error {
+	if c.egress != nil {
+		c.egress.close()
+	}
+	return c.processes.close()
 }
 
 func (c *Cluster) bringUp(ctx context.Context) error {
@@ -210,7 +222,7 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 		"--token-auth-file=" + c.path("tokens.csv"), "--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount",
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + c.path("server.key"),
 		"--service-account-signing-key-file=" + c.path("server.key"), "--service-cluster-ip-range=10.32.0.0/16",
-		"--endpoint-reconciler-type=none"}
+		"--endpoint-reconciler-type=none", "--egress-selector-config-file=" + c.path("egress.yaml")}
 	if err := c.processes.start(APIServer, c.apiArgs...); err != nil {
 		return err
 	}

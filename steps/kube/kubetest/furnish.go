@@ -36,9 +36,14 @@ const fieldManager = "kubetest"
 //go:embed stages
 var stages embed.FS
 
+//go:embed policy.yaml
+var policy string
+
 var (
 	nodes      = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	policies   = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingadmissionpolicies"}
+	bindings   = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingadmissionpolicybindings"}
 	crds       = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 )
 
@@ -63,12 +68,14 @@ func (c *Cluster) prepare() error {
 		return err
 	}
 	for name, content := range map[string][]byte{"ca.crt": c.ca.pem, "server.crt": server.cert, "server.key": server.key,
-		"tokens.csv": fmt.Appendf(nil, "%s,admin,admin,system:masters\n", c.token), "stages.yaml": text} {
+		"tokens.csv": fmt.Appendf(nil, "%s,admin,admin,system:masters\n", c.token), "stages.yaml": text,
+		"egress.yaml": fmt.Appendf(nil, egressConfig, c.path("egress.sock"))} {
 		if err := os.WriteFile(c.path(name), content, 0o600); err != nil {
 			return err
 		}
 	}
-	return nil
+	c.egress, err = newEgress(c.path("egress.sock"))
+	return err
 }
 
 // stages puts kwok's own stages and those of this package into one text.
@@ -115,6 +122,9 @@ func (c *Cluster) kubeconfig(name, namespace string, who *clientcmdapi.AuthInfo)
 // furnish makes the nodes and custom resources and waits until they can be used.
 func (c *Cluster) furnish(ctx context.Context) error {
 	if err := c.makeCustomResources(ctx); err != nil {
+		return err
+	}
+	if err := c.makePolicy(ctx); err != nil {
 		return err
 	}
 	for i, name := range Nodes {
@@ -164,6 +174,23 @@ func (c *Cluster) makeCustomResources(ctx context.Context) error {
 	}
 	if made != len(customResources) {
 		return fmt.Errorf("the testbed has %d of the custom resources %v", made, customResources)
+	}
+	return nil
+}
+
+func (c *Cluster) makePolicy(ctx context.Context) error {
+	one, two, _ := strings.Cut(policy, "\n---\n")
+	for _, part := range []struct {
+		gvr  schema.GroupVersionResource
+		text string
+	}{{policies, one}, {bindings, two}} {
+		u := new(unstructured.Unstructured)
+		if err := yaml.Unmarshal([]byte(part.text), &u.Object); err != nil {
+			return err
+		}
+		if _, err := c.client.Resource(part.gvr).Create(ctx, u, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
