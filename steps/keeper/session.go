@@ -34,6 +34,9 @@ type Settings struct {
 	// that another process is; any other ends the session. nil: a client only.
 	Become func(ctx context.Context) (Keeping, error)
 	Kept   func(error) bool
+	// History gives the frames that the journal on disk tells, for a watching session
+	// whose keeper does not answer: it opens on them, without a keeper. Optional.
+	History func() []state.Frame
 }
 
 // Session is a client that outlives its keeper: when the keeper dies it connects
@@ -67,20 +70,46 @@ func (l link) close() {
 }
 
 // Open connects, or takes over, and returns when the session stands: within
-// takeOver, or with the reason why not.
+// takeOver, or with the reason why not. A keeper that does not answer is no reason
+// where there is a History: whoever is called at night must see something, and R works
+// without a keeper.
 func Open(ctx context.Context, s Settings) (*Session, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	o := &Session{s: s, frames: make(chan state.Frame, 64), cancel: cancel,
 		closing: make(chan struct{}), done: make(chan struct{}), change: make(chan struct{})}
 	c, err := o.connect(ctx)
-	if err != nil {
+	switch {
+	case err == nil:
+		o.set(c.ask)
+		go o.supervise(run, c)
+	case state.HasCode(err, codeNoKeeper) && s.Watch && s.History != nil:
+		go o.without(run, state.AsProblem(err))
+	default:
 		cancel()
 		return nil, errors.Join(err, leave(o.keeper(), "could not open"))
 	}
-	o.set(c.ask)
-	go o.supervise(run, c)
 	return o, nil
 }
+
+// without tells what the journal shows until there is a keeper.
+func (o *Session) without(ctx context.Context, why *state.Problem) {
+	for _, f := range append(o.s.History(), state.Frame{Lost: why.Error()}) {
+		if !o.tell(ctx, f) {
+			break
+		}
+	}
+	l, ok := o.another(ctx)
+	if !ok {
+		close(o.frames)
+		close(o.done)
+		return
+	}
+	o.set(l.ask)
+	o.supervise(ctx, l)
+}
+
+// codeNoKeeper is the code of the Problem of a keeper that is there and does not answer.
+const codeNoKeeper = "no-keeper"
 
 // dial makes a link to the keeper that listens.
 func (o *Session) dial(ctx context.Context) (l link, err error) {
@@ -123,7 +152,7 @@ func (o *Session) connect(ctx context.Context) (link, error) {
 			last = err
 		}
 		if time.Now().After(deadline) {
-			return link{}, &state.Problem{Code: "no-keeper", What: "the incident's keeper does not answer", Why: state.Clean(last.Error()),
+			return link{}, &state.Problem{Code: codeNoKeeper, What: "the incident's keeper does not answer", Why: state.Clean(last.Error()),
 				Do: "If its process hangs, end it (kill -9 is safe): the next cockpit takes over. mayday rollback works all the same."}
 		}
 		select {

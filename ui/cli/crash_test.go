@@ -212,6 +212,17 @@ func stopped(t *testing.T) (s *site, k *process, c *crew, alone *session) {
 // more to production and takes in what happened.
 func TestStoppedKeeperComesBack(t *testing.T) {
 	s, k, c, alone := stopped(t)
+	// A colleague who opens a cockpit now sees what happened so far, and that nobody keeps.
+	late, colleague := s.cockpit()
+	for late.scene.Lost == "" {
+		late.frame()
+	}
+	if in := late.scene.Incident; in.Production().Weight() != 25 || !strings.Contains(late.scene.Lost, "does not answer") {
+		t.Errorf("the late cockpit shows %d %%, %q", in.Production().Weight(), late.scene.Lost)
+	}
+	if colleague.Keeping() {
+		t.Error("two keep")
+	}
 	begun := time.Now()
 	if err := alone.RollbackHere(t.Context()); err != nil {
 		t.Fatal(err)
@@ -228,6 +239,13 @@ func TestStoppedKeeperComesBack(t *testing.T) {
 	in := c.until("taken in", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone && len(in.Closed) == 1 })
 	if st := in.Production().Status; st != state.RolloutRolledBack {
 		t.Errorf("the rollout is %s", st)
+	}
+	late.until("taken in", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone })
+	if late.scene.Lost != "" {
+		t.Errorf("there is a keeper again, and the late cockpit says %q", late.scene.Lost)
+	}
+	if err := colleague.Close("enough seen"); err != nil {
+		t.Error(err)
 	}
 	if _, err := c.Do(t.Context(), state.GoOn{}); err == nil {
 		t.Error("the rollout can go on after the rollback")

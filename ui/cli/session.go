@@ -55,12 +55,27 @@ func (a *app) connect(ctx context.Context, folder string, rb *runbook.Runbook, v
 			out.mu.Unlock()
 			return mine, nil
 		},
-		Kept: func(err error) bool { return errors.Is(err, journal.ErrKept) },
+		Kept:    func(err error) bool { return errors.Is(err, journal.ErrKept) },
+		History: func() []state.Frame { return onDisk(folder, rb, via) },
 	})
 	if err != nil {
 		return nil, explain(err, folder)
 	}
 	return out, nil
+}
+
+// onDisk is an incident as its journal shows it, in frames.
+func onDisk(folder string, rb *runbook.Runbook, via string) []state.Frame {
+	f := read("", folder)
+	out := []state.Frame{{Hello: &state.Hello{You: me(via), Keeper: f.in.Keeper, Incident: f.in.ID, Folder: folder, Head: f.in.Seq,
+		Grace: rb.Rollback.Grace.D(), Clock: f.in.Clock}}}
+	for i := range f.events {
+		out = append(out, state.Frame{Event: &f.events[i]})
+	}
+	if past, err := journal.RecentSamples(folder); err == nil && len(past) > 0 {
+		out = append(out, state.Frame{Samples: past})
+	}
+	return out
 }
 
 // explain turns the disk's refusals into something to do.
