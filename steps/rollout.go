@@ -78,7 +78,18 @@ func (e *Engine) plan(ctx context.Context, in *state.Incident, item, name string
 		return p, s, fmt.Errorf("plan the rollout to %s: %w", env.Name, err)
 	}
 	p.Environment, p.Production, p.Strategy = env.Name, env.Production, name
+	e.redactOps(p.Inverse)
+	for i := range p.Stages {
+		e.redactOps(p.Stages[i].Ops)
+	}
 	return p, s, nil
+}
+
+// redactOps hides known secrets in what a plan shows: it is kept in the journal.
+func (e *Engine) redactOps(ops []state.Op) {
+	for i := range ops {
+		ops[i].Diff, ops[i].Command = e.o.Redact(ops[i].Diff), e.o.Redact(ops[i].Command)
+	}
 }
 
 // planned gives the rollout that an item will run or ran: production's was planned

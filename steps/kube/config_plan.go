@@ -47,9 +47,6 @@ type wanted struct {
 }
 
 func (k configured) read(ctx context.Context, c *Cluster, order steps.Order, s *snapshot) (world, []state.Stage, error) {
-	if len(order.Environment.Workloads) > 0 {
-		return nil, nil, &state.Problem{What: "several workloads cannot be rolled out together yet", Do: "Take workloads: out of the environment in mayday.yaml.", Code: "config"}
-	}
 	w, stages, err := k.recipe.read(ctx, c, order, s)
 	if err != nil {
 		return nil, nil, err

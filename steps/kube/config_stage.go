@@ -125,20 +125,7 @@ func (k configured) writing(s snapshot, ns string, o configObject) change {
 // must not even leave a copy behind.
 func (k configured) before(ctx context.Context, r *run, i int) error {
 	if i == 0 && len(r.s.Config) > 0 {
-		g, gctx := errgroup.WithContext(ctx)
-		for _, o := range r.refs() {
-			g.Go(func() error {
-				u, err := r.c.get(gctx, o)
-				switch {
-				case err != nil && transient(err):
-					return nil // the writes try again, and look at their fences
-				case err != nil:
-					return problem(err, "cannot read "+o.String())
-				}
-				return r.owned(o, u.GetAnnotations())
-			})
-		}
-		if err := g.Wait(); err != nil {
+		if err := r.mine(ctx); err != nil {
 			return err
 		}
 	}
@@ -146,6 +133,24 @@ func (k configured) before(ctx context.Context, r *run, i int) error {
 		return inner.before(ctx, r, i)
 	}
 	return nil
+}
+
+// mine fails with steps.ErrFenced where somebody else owns an object of the plan.
+func (r *run) mine(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, o := range r.refs() {
+		g.Go(func() error {
+			u, err := r.c.get(gctx, o)
+			switch {
+			case err != nil && transient(err):
+				return nil // the writes try again, and look at their fences
+			case err != nil:
+				return problem(err, "cannot read "+o.String())
+			}
+			return r.owned(o, u.GetAnnotations())
+		})
+	}
+	return g.Wait()
 }
 
 // effect closes the fences once the last stage's effect was seen: only now is the

@@ -8,6 +8,13 @@ import (
 
 // Impatient makes a strategy wait for effects on traffic only so long.
 func Impatient(s steps.Strategy, d time.Duration) steps.Strategy {
-	s.(*strategy).patience = patience{follow: d, drain: d}
+	s.(several).patience = patience{follow: d, drain: d, next: d}
+	return s
+}
+
+// Unhurried makes a rollback never go on to the next workload before the one at hand is
+// written.
+func Unhurried(s steps.Strategy) steps.Strategy {
+	s.(several).patience.next = time.Hour
 	return s
 }

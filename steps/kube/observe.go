@@ -21,9 +21,10 @@ const (
 type patience struct {
 	follow time.Duration // until a changed weight is seen
 	drain  time.Duration // until a version that is left no longer answers
+	next   time.Duration // until a rollback goes on to the next workload, whatever one hangs on
 }
 
-var usual = patience{follow: 20 * time.Second, drain: 10 * time.Second}
+var usual = patience{follow: 20 * time.Second, drain: 10 * time.Second, next: 10 * time.Second}
 
 // tolerance is how far, in percent, an observed share of n requests may lie from
 // the wanted one: four standard deviations of chance, and at least 5.

@@ -26,6 +26,12 @@ const (
 // ones from being tried; the error and the manual commands name what failed.
 // Only a newer epoch and the end of ctx stop it.
 func (st *strategy) Rollback(ctx context.Context, plan state.Plan, fence steps.Fence, report func(state.RollbackOp)) (steps.Verification, error) {
+	return st.takeBack(ctx, plan, fence, report, func() {})
+}
+
+// takeBack is Rollback. written is called, once or more often, when traffic and workload
+// are as good as told to go back and only their pods are waited for.
+func (st *strategy) takeBack(ctx context.Context, plan state.Plan, fence steps.Fence, report func(state.RollbackOp), written func()) (steps.Verification, error) {
 	r, err := st.resume(ctx, plan, backward)
 	if err != nil {
 		return steps.Verification{Manual: byHand(plan)}, err
@@ -33,8 +39,14 @@ func (st *strategy) Rollback(ctx context.Context, plan state.Plan, fence steps.F
 	r.fence, r.out = fence, io.Discard
 	ops := r.order(ctx, st.recipe.undo(r.s, plan.Namespace))
 	var failed []error
-	for _, u := range ops {
+	for i, u := range ops {
+		if rest := ops[i+1:]; !slices.ContainsFunc(rest, func(u undo) bool { return u.of != nil }) {
+			r.wrote = written
+		}
 		text, err := r.undoOne(ctx, u, report)
+		if r.wrote != nil {
+			r.wrote()
+		}
 		if ctx.Err() != nil || errors.Is(err, steps.ErrFenced) {
 			return steps.Verification{Manual: byHand(plan)}, err
 		}
@@ -139,6 +151,9 @@ func (r *run) carryOut(ctx context.Context, u undo) (string, error) {
 	wrote, err := r.c.write(ctx, ch, r.fence, backward)
 	if err != nil {
 		return "", err
+	}
+	if r.wrote != nil {
+		r.wrote()
 	}
 	text := "written"
 	if !wrote {

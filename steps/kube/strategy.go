@@ -23,7 +23,7 @@ func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic ste
 	b := &base{connect: connect, traffic: traffic, preview: preview, patience: usual, open: map[[2]string]*Cluster{}}
 	out := map[string]steps.Strategy{}
 	for _, k := range []recipe{canary{}, blueGreen{}, rolling{}, immediate{}} {
-		out[k.name()] = &strategy{base: b, recipe: configured{k, keys}}
+		out[k.name()] = several{&strategy{base: b, recipe: configured{k, keys}}}
 	}
 	return out
 }
@@ -98,6 +98,7 @@ type run struct {
 	fence steps.Fence
 	lane  lane
 	out   io.Writer
+	wrote func() // of a rollback: the operation at hand is written; nil: nobody asks
 }
 
 func (r *run) env() runbook.Environment { return r.s.environment(r.plan) }

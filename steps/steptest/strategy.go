@@ -193,6 +193,13 @@ func planChangesNothing(t *testing.T, w *trial) {
 			}
 		}
 	}
+	undone := map[string]bool{}
+	for _, op := range p.Inverse {
+		if undone[op.ID] {
+			t.Errorf("two operations of the inverse are called %q: reports could not be told apart", op.ID)
+		}
+		undone[op.ID] = true
+	}
 	if ops == 0 || len(p.Inverse) == 0 {
 		t.Fatalf("%d operations, %d inverse ones", ops, len(p.Inverse))
 	}
