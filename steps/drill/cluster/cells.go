@@ -20,6 +20,8 @@ func namespaceCells(o object, c *tableContext) []any {
 	return []any{string(o.(*corev1.Namespace).Status.Phase), c.age(o.GetCreationTimestamp())}
 }
 
+func ageCells(o object, c *tableContext) []any { return []any{c.age(o.GetCreationTimestamp())} }
+
 func nodeCells(o object, c *tableContext) []any {
 	return []any{"Ready", "<none>", c.age(o.GetCreationTimestamp()), o.(*corev1.Node).Status.NodeInfo.KubeletVersion}
 }

@@ -24,6 +24,7 @@ const (
 	classDeployment               // scale ReplicaSets
 	classStatefulSet              // make, remove and replace Pods by their number
 	classService                  // endpoint slices
+	classQuota                    // what pods use of a quota
 	classes
 )
 
@@ -146,6 +147,8 @@ func (c *controllers) do(t task) {
 		c.syncStatefulSet(t)
 	case classService:
 		c.syncService(t)
+	case classQuota:
+		c.syncQuota(t)
 	}
 }
 
@@ -167,6 +170,9 @@ func (c *controllers) follow(ch change) {
 	case pods:
 		c.queue(task{class: classPod, ns: ns, name: name})
 		c.queueServices(ns)
+		c.queueQuotas(ns)
+	case resourceQuotas:
+		c.queue(task{class: classQuota, ns: ns, name: name})
 	case replicaSets:
 		c.queue(task{class: classReplicaSet, ns: ns, name: name})
 	case deployments:

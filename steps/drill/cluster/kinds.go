@@ -31,12 +31,12 @@ var (
 		},
 		columns: columns("Status", "Age"), cells: namespaceCells}
 	pods = &resource{version: "v1", plural: "pods", singular: "pod", kind: "Pod", short: []string{"po"}, categories: []string{"all"},
-		namespaced: true, verbs: allVerbs, status: true, generation: true, fresh: func() object { return &corev1.Pod{} },
+		namespaced: true, verbs: allVerbs, status: true, proxy: true, generation: true, fresh: func() object { return &corev1.Pod{} },
 		validName: validation.NameIsDNSSubdomain, defaults: defaultPod, validate: validatePod, immutable: podImmutable,
 		onCreate: newPodStatus, selectable: podFields,
 		columns: columns("Ready", "Status", "Restarts", "Age", "+IP", "+Node", "+Nominated Node", "+Readiness Gates"), cells: podCells}
 	services = &resource{version: "v1", plural: "services", singular: "service", kind: "Service", short: []string{"svc"}, categories: []string{"all"},
-		namespaced: true, verbs: allVerbs, status: true, fresh: func() object { return &corev1.Service{} },
+		namespaced: true, verbs: allVerbs, status: true, proxy: true, fresh: func() object { return &corev1.Service{} },
 		validName: validation.NameIsDNS1035Label, defaults: defaultService, validate: validateService, immutable: serviceImmutable,
 		onCreate: newServiceIP,
 		columns:  columns("Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"), cells: serviceCells}
@@ -48,6 +48,9 @@ var (
 		namespaced: true, verbs: allVerbs, fresh: func() object { return &corev1.Secret{} },
 		validName: validation.NameIsDNSSubdomain, defaults: defaultSecret, validate: validateSecret, immutable: secretImmutable,
 		columns: columns("Type", "Data", "Age"), cells: secretCells}
+	resourceQuotas = &resource{version: "v1", plural: "resourcequotas", singular: "resourcequota", kind: "ResourceQuota", short: []string{"quota"},
+		namespaced: true, verbs: allVerbs, status: true, fresh: func() object { return &corev1.ResourceQuota{} },
+		validName: validation.NameIsDNSSubdomain, columns: columns("Age"), cells: ageCells}
 	events = &resource{version: "v1", plural: "events", singular: "event", kind: "Event", short: []string{"ev"},
 		namespaced: true, verbs: allVerbs, limit: keptEvents, fresh: func() object { return &corev1.Event{} },
 		validName: validation.NameIsDNSSubdomain, selectable: eventFields, ownNames: true,
@@ -92,7 +95,7 @@ var (
 )
 
 // resources is every resource in the order discovery lists them.
-var resources = []*resource{namespaces, nodes, pods, services, configMaps, secrets, events, deployments, replicaSets,
+var resources = []*resource{namespaces, nodes, pods, services, configMaps, secrets, resourceQuotas, events, deployments, replicaSets,
 	statefulSets, controllerRevisions,
 	endpointSlices, virtualServices, destinationRules, httpRoutes, autoscalers}
 

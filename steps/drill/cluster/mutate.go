@@ -43,6 +43,9 @@ func (s *store) create(res *resource, obj object, w write) (*item, error) {
 	if _, ok := s.objects[res][storeKey(obj.GetNamespace(), obj.GetName())]; ok {
 		return nil, apierrors.NewAlreadyExists(res.gr(), obj.GetName())
 	}
+	if err := s.withinQuota(obj); err != nil {
+		return nil, err
+	}
 	if res.onCreate != nil {
 		res.onCreate(s, obj)
 	}

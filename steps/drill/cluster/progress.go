@@ -101,6 +101,7 @@ func (r *rollout) reloadAndCount() error {
 func (r *rollout) reloadAndJudge() error {
 	r.read()
 	st := r.count()
+	r.noteFailure()
 	if !hasDeadline(r.d) {
 		r.conds = slices.DeleteFunc(slices.Clone(r.conds), func(c appsv1.DeploymentCondition) bool { return c.Type == appsv1.DeploymentProgressing })
 		return r.writeStatus(st)
@@ -114,6 +115,23 @@ func (r *rollout) reloadAndJudge() error {
 	}
 	r.watchDeadline(&st)
 	return nil
+}
+
+// noteFailure passes on that a ReplicaSet cannot make its Pods, the newest one's first.
+func (r *rollout) noteFailure() {
+	all := r.old
+	if r.newRS != nil {
+		all = append([]*appsv1.ReplicaSet{r.newRS}, r.old...)
+	}
+	for _, rs := range all {
+		for _, c := range rs.Status.Conditions {
+			if c.Type == appsv1.ReplicaSetReplicaFailure {
+				r.set(appsv1.DeploymentReplicaFailure, c.Status, c.Reason, c.Message)
+				return
+			}
+		}
+	}
+	r.conds = slices.DeleteFunc(slices.Clone(r.conds), func(c appsv1.DeploymentCondition) bool { return c.Type == appsv1.DeploymentReplicaFailure })
 }
 
 func (r *rollout) judge(st *appsv1.DeploymentStatus) {

@@ -20,16 +20,32 @@ func (c *controllers) syncReplicaSet(t task) {
 		return
 	}
 	c.claimPods(rs)
+	var err error
+	reason := "FailedCreate"
 	if rs.DeletionTimestamp == nil {
 		have, _ := c.podsOf(rs)
 		switch diff := len(have) - int(*rs.Spec.Replicas); {
 		case diff < 0:
-			c.again(t, c.createPods(rs, -diff))
+			err = c.createPods(rs, -diff)
 		case diff > 0:
-			c.again(t, c.deletePods(rs, have, diff))
+			reason, err = "FailedDelete", c.deletePods(rs, have, diff)
 		}
+		c.again(t, err)
 	}
-	c.again(t, c.countPods(t, rs))
+	c.again(t, c.countPods(t, rs, c.failure(rs, reason, err)))
+}
+
+// failure is the ReplicaSet's condition that its pods cannot be made or removed. The
+// first error stays until there is none.
+func (c *controllers) failure(rs *appsv1.ReplicaSet, reason string, err error) []appsv1.ReplicaSetCondition {
+	if err == nil {
+		return nil
+	}
+	if len(rs.Status.Conditions) > 0 {
+		return rs.Status.Conditions
+	}
+	return []appsv1.ReplicaSetCondition{{Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, Reason: reason,
+		Message: err.Error(), LastTransitionTime: c.stamp()}}
 }
 
 // podsOf gives the Pods that count towards a ReplicaSet, and how many are on their
@@ -153,11 +169,11 @@ func restarts(p *corev1.Pod) int32 {
 
 // countPods writes the ReplicaSet's status, and comes back when the next Pod has been
 // ready for long enough.
-func (c *controllers) countPods(t task, rs *appsv1.ReplicaSet) error {
+func (c *controllers) countPods(t task, rs *appsv1.ReplicaSet, conditions []appsv1.ReplicaSetCondition) error {
 	counted, terminating := c.podsOf(rs)
 	now := c.store.now()
 	st := appsv1.ReplicaSetStatus{Replicas: int32(len(counted)), TerminatingReplicas: &terminating,
-		ObservedGeneration: rs.Generation, Conditions: rs.Status.Conditions}
+		ObservedGeneration: rs.Generation, Conditions: conditions}
 	var next time.Time
 	for _, p := range counted {
 		if labels.SelectorFromSet(rs.Spec.Template.Labels).Matches(labels.Set(p.Labels)) {

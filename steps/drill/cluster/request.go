@@ -19,7 +19,9 @@ type request struct {
 	verb string
 	ns   string
 	name string
+	rest string // what is asked of a pod behind its proxy
 	q    url.Values
+	user user
 }
 
 // notImplemented answers what the table does not name.
@@ -50,7 +52,12 @@ func (s *server) parse(r *http.Request) (*request, error) {
 	if len(rest) > 1 {
 		req.name = rest[1]
 	}
-	if len(rest) > 2 {
+	switch {
+	case len(rest) > 2 && rest[2] == "proxy":
+		// The path as it was sent: a slash at its end counts.
+		_, req.rest, _ = strings.Cut(r.URL.Path, "/"+req.name+"/proxy/")
+		resource += "/proxy"
+	case len(rest) > 2:
 		resource += "/" + strings.Join(rest[2:], "/")
 	}
 	req.verb = req.verbOf()

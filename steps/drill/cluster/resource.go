@@ -30,6 +30,7 @@ type resource struct {
 	verbs      []string // of the resource itself
 	status     bool     // has the status subresource
 	scale      bool     // has the scale subresource
+	proxy      bool     // has the proxy subresource
 	generation bool     // metadata.generation counts changes of the spec
 	limit      int      // most objects kept, the oldest go; 0 is no limit
 

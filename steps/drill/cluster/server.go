@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -17,15 +16,17 @@ import (
 // server answers HTTP requests from the store.
 type server struct {
 	store *store
-	token string
 	rows  map[string]Verb // by rowKey
+
+	usersMu sync.RWMutex
+	users   map[string]user // by token
 
 	ctx     context.Context // ends every watch
 	serving sync.RWMutex    // read-held by every request: who gets it for writing has waited for all
 }
 
 func newServer(ctx context.Context, st *store, token string) *server {
-	s := &server{store: st, token: token, ctx: ctx, rows: map[string]Verb{}}
+	s := &server{store: st, ctx: ctx, rows: map[string]Verb{}, users: map[string]user{token: {name: "admin", admin: true}}}
 	for _, v := range Verbs() {
 		s.rows[rowKey(v.Group, v.Version, v.Resource)] = v
 	}
@@ -60,8 +61,8 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 	case "/version":
 		return writeJSON(w, http.StatusOK, serverVersion)
 	}
-	given := []byte(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
-	if subtle.ConstantTimeCompare(given, []byte(s.token)) != 1 {
+	who, ok := s.userOf(r)
+	if !ok {
 		return apierrors.NewUnauthorized("Unauthorized")
 	}
 	if r.Method == http.MethodGet {
@@ -76,6 +77,10 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.authorize(who, req); err != nil {
+		return err
+	}
+	req.user = who
 	return s.dispatch(w, req)
 }
 
@@ -85,6 +90,8 @@ func (s *server) dispatch(w http.ResponseWriter, r *request) error {
 		return s.reviewAccess(w, r)
 	case r.row.sub == "scale":
 		return s.serveScale(w, r)
+	case r.row.sub == "proxy":
+		return s.proxy(w, r)
 	}
 	switch r.verb {
 	case "get":

@@ -64,6 +64,12 @@ func Verbs() []Verb {
 				scale.Resource, scale.sub, scale.Kind, scale.Verbs = r.plural+"/scale", "scale", "Scale", []string{"get", "patch", "update"}
 				out = append(out, scale)
 			}
+			if r.proxy {
+				proxy := row
+				proxy.Resource, proxy.sub, proxy.Kind, proxy.Patches = r.plural+"/proxy", "proxy", r.kind+"ProxyOptions", nil
+				proxy.Verbs = []string{"create", "delete", "get", "patch", "update"}
+				out = append(out, proxy)
+			}
 		}
 	}
 	return append(out, Verb{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews", Kind: "SelfSubjectAccessReview", Verbs: []string{"create"}})

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -119,22 +118,4 @@ func gracePeriod(res *resource, o object, asked *int64) int64 {
 		return max(*asked, 0)
 	}
 	return *p.Spec.TerminationGracePeriodSeconds
-}
-
-// reviewAccess says yes: the token is the range's administrator.
-func (s *server) reviewAccess(w http.ResponseWriter, r *request) error {
-	body, err := r.body(w)
-	if err != nil {
-		return err
-	}
-	review := &authorizationv1.SelfSubjectAccessReview{}
-	if err := r.decode(w, body, review); err != nil {
-		return err
-	}
-	review.TypeMeta = metav1.TypeMeta{APIVersion: r.row.GroupVersion(), Kind: r.row.Kind}
-	if (review.Spec.ResourceAttributes == nil) == (review.Spec.NonResourceAttributes == nil) {
-		return apierrors.NewBadRequest("spec.resourceAttributes: exactly one of nonResourceAttributes or resourceAttributes must be specified")
-	}
-	review.Status = authorizationv1.SubjectAccessReviewStatus{Allowed: true, Reason: "the practice cluster allows everything"}
-	return writeJSON(w, http.StatusCreated, review)
 }
