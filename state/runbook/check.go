@@ -212,6 +212,13 @@ func (b *binder) blueGreen(path string, g *BlueGreen, url string) {
 			b.fail(path+".preview_url", "%s.preview_url is the environment's own url: the checks would ask the colour that is live", path)
 		}
 	}
+	switch {
+	case g.PreviewService == "":
+	case g.PreviewURL != "":
+		b.fail(path+".preview_service", "%s needs one of preview_url and preview_service, not both", path)
+	case g.PreviewService == g.Service:
+		b.fail(path+".preview_service", "%s.preview_service is the service that is switched: the checks would ask the colour that is live", path)
+	}
 	b.notNegative(path+".hold", g.Hold)
 	b.notNegative(path+".drain", g.Drain)
 }

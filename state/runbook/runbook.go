@@ -139,10 +139,12 @@ type BlueGreen struct {
 	// are those of the Deployments' pod templates.
 	Label string `yaml:"label"`
 	// PreviewURL is where the idle colour answers before any user sees it: the
-	// environment's checks are made there too. Empty: it goes unchecked.
-	PreviewURL string         `yaml:"preview_url"`
-	Hold       state.Duration `yaml:"hold"`  // after the switch; default 5m
-	Drain      state.Duration `yaml:"drain"` // how long the old colour should be kept for open connections; default 5m
+	// environment's checks are made there too. Empty: through the API server, at
+	// PreviewService or else at a pod of the idle colour.
+	PreviewURL     string         `yaml:"preview_url"`
+	PreviewService string         `yaml:"preview_service"` // a Service that leads to the idle colour
+	Hold           state.Duration `yaml:"hold"`            // after the switch; default 5m
+	Drain          state.Duration `yaml:"drain"`           // how long the old colour should be kept for open connections; default 5m
 }
 
 // Rolling replaces the pods of one Deployment batch by batch.

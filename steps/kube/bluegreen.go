@@ -65,6 +65,15 @@ func (blueGreen) changes(s snapshot, ns string, i int) []change {
 	return nil
 }
 
+// rights implements demanding: what the checks of the idle colour need, where there are
+// any and the runbook names no URL for them.
+func (blueGreen) rights(r *run) []right {
+	if r.s.Colours.Preview != "" || len(r.preview.Environments[r.plan.Environment].Checks) == 0 {
+		return nil
+	}
+	return []right{r.proxied()}
+}
+
 // before makes sure, right before users are sent there, that the idle colour still is
 // what was checked.
 func (k blueGreen) before(ctx context.Context, r *run, i int) error {

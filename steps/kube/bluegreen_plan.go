@@ -61,7 +61,7 @@ func (c *Cluster) tellApart(svc ref, service *unstructured.Unstructured, bg *run
 		return live, idle, cs, err
 	}
 	label := or(bg.Label, "version")
-	cs = colours{Service: bg.Service, Label: label, Selector: selectorOf(service), Preview: bg.PreviewURL, Drain: bg.Drain}
+	cs = colours{Service: bg.Service, Label: label, Selector: selectorOf(service), Preview: bg.PreviewURL, PreviewService: bg.PreviewService, Drain: bg.Drain}
 	is := func(p planned) string { return p.d.Spec.Template.Labels[label] }
 	matches := func(p planned, selector map[string]string) bool {
 		return labels.SelectorFromSet(selector).Matches(labels.Set(p.d.Spec.Template.Labels))
@@ -74,7 +74,13 @@ func (c *Cluster) tellApart(svc ref, service *unstructured.Unstructured, bg *run
 	cs.Live, cs.Idle = is(live), is(idle)
 	p := &state.Problem{Code: "selector", Do: "Correct it: " + svc.kubectl(c.Context, "edit")}
 	switch {
-	case typedService.Spec.Type == corev1.ServiceTypeExternalName || len(cs.Selector) == 0:
+	case typedService.Spec.Type == corev1.ServiceTypeExternalName:
+		p.What, p.Why = svc.String()+" is only a name for "+typedService.Spec.ExternalName, "a Service of type ExternalName leads to no pods"
+		p.Do = "Name the Service that selects the pods in blue_green.service."
+	case typedService.Spec.ClusterIP == corev1.ClusterIPNone:
+		p.What, p.Why = svc.String()+" is headless", "its clients keep the addresses of pods: they would stay on the old colour after the switch"
+		p.Do = "Name a Service with an address of its own in blue_green.service."
+	case len(cs.Selector) == 0:
 		p.What, p.Why = svc.String()+" has no selector", "mayday cannot know which pods it leads to"
 	case onBlue && onGreen:
 		p.What, p.Why = svc.String()+" leads to both colours", c.both(cs, blue, green)

@@ -125,7 +125,7 @@ func TestSeedManifests(t *testing.T) {
 	if c := p.Inverse[0].Command; !strings.Contains(c, `[{"op":"replace","path":"/spec/selector/version","value":"blue"}`) {
 		t.Errorf("back by hand: %s", c)
 	}
-	for i, want := range []string{"3/3 ready", "not checked: blue_green has no preview_url, 3/3 ready", "seen 100.0 %, 3 endpoints of app-green, 3/3 ready",
+	for i, want := range []string{"3/3 ready", "not checked: the environment has no checks, 3/3 ready", "seen 100.0 %, 3 endpoints of app-green, 3/3 ready",
 		"app-blue keeps 3 pods for open connections and the way back, for 5m at least; then, on demand: kubectl -n shop scale deployment app-blue --replicas=0"} {
 		if e, err := st.Stage(t.Context(), p, i, fence(0), t.Output()); err != nil || e.Text != want {
 			t.Fatalf("stage %d: %q, %v, want %q", i, e.Text, err, want)
@@ -301,6 +301,14 @@ func TestBlueGreenRefuses(t *testing.T) {
 		says    string
 	}{
 		{name: "no selector", objects: selector(nil), code: "selector", says: "no selector"},
+		{name: "headless", objects: func(l []runtime.Object) []runtime.Object {
+			l[2].(*corev1.Service).Spec.ClusterIP = corev1.ClusterIPNone
+			return l
+		}, code: "selector", says: "headless"},
+		{name: "another name for something", objects: func(l []runtime.Object) []runtime.Object {
+			l[2].(*corev1.Service).Spec.Type, l[2].(*corev1.Service).Spec.ExternalName = corev1.ServiceTypeExternalName, "shop.example.com"
+			return l
+		}, code: "selector", says: "only a name for shop.example.com"},
 		{name: "neither", objects: selector(map[string]string{"app": "other", "version": "blue"}), code: "selector", says: "neither"},
 		{name: "both", objects: selector(map[string]string{"app": "myapp"}), code: "selector", says: "has no version"},
 		{name: "the other colour would not be found", objects: func(l []runtime.Object) []runtime.Object {

@@ -28,7 +28,9 @@ type colours struct {
 	Live     string            `json:"live"`     // the key's value before
 	Idle     string            `json:"idle"`     // and after
 	Preview  string            `json:"preview,omitempty"`
-	Drain    state.Duration    `json:"drain,omitempty"`
+	// PreviewService leads to the idle colour, where Preview is empty.
+	PreviewService string         `json:"preview_service,omitempty"`
+	Drain          state.Duration `json:"drain,omitempty"`
 }
 
 func (c colours) ref(ns string) ref {

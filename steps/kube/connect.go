@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,7 +35,9 @@ type Cluster struct {
 	Kubeconfig string
 
 	client      dynamic.Interface
-	written     time.Time // when Kubeconfig was, as far as known
+	written     time.Time         // when Kubeconfig was, as far as known
+	web         http.RoundTripper // what client sends by
+	server      *url.URL
 	credentials *credentials
 	endpoint    string // stands in for the UID where namespaces cannot be read
 
@@ -97,7 +101,7 @@ func New(cfg *rest.Config) (*Cluster, error) {
 		cfg.ExecProvider.StdinUnavailableMessage = "mayday runs credential plugins without a terminal: log in first in a shell of your own"
 	}
 	creds := watchCredentials(cfg)
-	client, err := dynamic.NewForConfig(cfg)
+	client, web, server, err := clients(cfg)
 	if err != nil {
 		return nil, &state.Problem{What: "cannot set up a client for " + cfg.Host, Why: state.Clean(err.Error()),
 			Do: "Check the kubeconfig's certificates and credentials.", Code: "kubeconfig"}
@@ -107,7 +111,21 @@ func New(cfg *rest.Config) (*Cluster, error) {
 		ca, _ = os.ReadFile(cfg.CAFile) // unreadable: the client would have refused it
 	}
 	sum := sha256.Sum256(append([]byte(cfg.Host+"\n"), ca...))
-	return &Cluster{client: client, credentials: creds, endpoint: "server+ca:" + hex.EncodeToString(sum[:8])}, nil
+	return &Cluster{client: client, web: web, server: server, credentials: creds, endpoint: "server+ca:" + hex.EncodeToString(sum[:8])}, nil
+}
+
+// clients gives the client and what it sends by, for requests that are no objects.
+func clients(cfg *rest.Config) (dynamic.Interface, http.RoundTripper, *url.URL, error) {
+	web, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	server, _, err := rest.DefaultServerUrlFor(cfg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	client, err := dynamic.NewForConfigAndClient(cfg, web)
+	return client, web.Transport, server, err
 }
 
 // single gives the one file the rules read, "" where there are several.

@@ -14,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -41,6 +42,7 @@ type shop struct {
 	faults  *steptest.Faults
 	conn    func(runbook.Environment) (*kube.Cluster, error)
 	preview kube.Preview
+	as      func(user string, rules ...rbacv1.PolicyRule) *rest.Config
 }
 
 var (
@@ -64,7 +66,7 @@ func newShop(t testing.TB, objects ...runtime.Object) *shop {
 		cancel()
 		t.Fatal(err)
 	}
-	s := &shop{cfg: c.Config(), faults: new(steptest.Faults)}
+	s := &shop{cfg: c.Config(), as: c.As, faults: new(steptest.Faults)}
 	s.client, err = kubernetes.NewForConfig(s.cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,8 @@ func (s *server) proxy(w http.ResponseWriter, r *request) error {
 	}
 	to := &url.URL{Scheme: scheme, Host: address}
 	p := &httputil.ReverseProxy{
-		ErrorLog: log.New(io.Discard, "", 0),
+		Transport: &http.Transport{DisableKeepAlives: true}, // and no proxy of the environment's: pods are near
+		ErrorLog:  log.New(io.Discard, "", 0),
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.Out.URL.Path, pr.Out.URL.RawPath = "/"+r.rest, ""
 			pr.SetURL(to)
