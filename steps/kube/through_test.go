@@ -171,7 +171,7 @@ func TestRights(t *testing.T) {
 			s := newShop(t, objects...)
 			s.settled(t, first)
 			preview := kube.Preview{Environments: map[string]runbook.Environment{"production": {Checks: []runbook.Check{{Name: "health", Path: "/health"}}}}, Checker: get{}}
-			st := kube.Strategies(func(runbook.Environment) (*kube.Cluster, error) { return kube.New(s.as("bob", c.rules...)) }, nil, preview)[c.strategy]
+			st := kube.Strategies(func(runbook.Environment) (*kube.Cluster, error) { return kube.New(s.as("bob", c.rules...)) }, nil, preview, nil)[c.strategy]
 			p := mustPlan(t, st, s.order(env))
 			proof, err := st.Prove(t.Context(), p, false)
 			if err != nil || proof.Ready != c.want || !strings.Contains(proof.Why, c.says) {
