@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,9 @@ type Asker struct {
 	host            string
 	deploymentsRead dynamic.ResourceInterface
 	podsRead        dynamic.ResourceInterface
+	setsRead        dynamic.ResourceInterface
 	deployments     *mirror[appsv1.Deployment]
+	sets            *mirror[replicaSet]
 	pods            *mirror[corev1.Pod]
 }
 
@@ -42,7 +45,7 @@ var _ probes.Asker = (*Asker)(nil)
 // connection. It does not connect.
 func New(cfg *rest.Config, namespace string) (*Asker, error) {
 	own := rest.CopyConfig(cfg)
-	own.QPS, own.Burst = 50, 100 // two watches, and fresh reads while they are down
+	own.QPS, own.Burst = 50, 100 // three watches, and fresh reads while they are down
 	own.Timeout = 0              // would cut the watches; every read has its own
 	client, err := dynamic.NewForConfig(own)
 	if err != nil {
@@ -51,19 +54,21 @@ func New(cfg *rest.Config, namespace string) (*Asker, error) {
 	in := func(group, resource string) dynamic.ResourceInterface {
 		return client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}).Namespace(namespace)
 	}
-	a := &Asker{namespace: namespace, host: cfg.Host, deploymentsRead: in("apps", "deployments"), podsRead: in("", "pods")}
+	a := &Asker{namespace: namespace, host: cfg.Host, deploymentsRead: in("apps", "deployments"), podsRead: in("", "pods"), setsRead: in("apps", "replicasets")}
 	a.deployments = newMirror[appsv1.Deployment](a.deploymentsRead)
 	a.pods = newMirror[corev1.Pod](a.podsRead)
+	a.sets = newMirror[replicaSet](a.setsRead)
 	return a, nil
 }
 
-// Run keeps one watch of the namespace's Deployments and one of its pods until ctx
-// ends, and then returns nil. Until Run is called, and while a watch is down, Ask
+// Run keeps one watch each of the namespace's Deployments, ReplicaSets and pods until
+// ctx ends, and then returns nil. Until Run is called, and while a watch is down, Ask
 // reads from the server instead. Call it once.
 func (a *Asker) Run(ctx context.Context) error {
 	var watches sync.WaitGroup
 	watches.Go(func() { a.deployments.run(ctx) })
 	watches.Go(func() { a.pods.run(ctx) })
+	watches.Go(func() { a.sets.run(ctx) })
 	watches.Wait()
 	return nil
 }
@@ -71,7 +76,8 @@ func (a *Asker) Run(ctx context.Context) error {
 // Ask says how far the Deployment in p.Query ("deployment/app") is: the value is
 // its ready share from 0 to 1, the text "3/3 ready" or what it waits for. The
 // verdict is at least warn while the rollout is incomplete by the rule of kubectl
-// rollout status, and crit when its deadline passed or a pod cannot start.
+// rollout status, and crit when its deadline passed or a pod of the newest revision
+// cannot start. Pods of older revisions that cannot are named: they were so before.
 func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Reading, error) {
 	kind, name, ok := strings.Cut(p.Query, "/")
 	if kind = strings.ToLower(kind); !ok || name == "" || kind != "deployment" && kind != "deploy" {
@@ -93,7 +99,37 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Rea
 	if err != nil {
 		return probes.Reading{}, a.explain(ctx, name, err)
 	}
-	return status(d, pods), nil
+	return status(d, pods, a.newest(ctx, d)), nil
+}
+
+// newest gives what tells pods of the Deployment's newest revision apart. Where the
+// ReplicaSets may not be read, every pod counts as new.
+func (a *Asker) newest(ctx context.Context, d *appsv1.Deployment) revision {
+	if d.Generation > d.Status.ObservedGeneration {
+		return revision{known: true} // what there is is older than the change
+	}
+	mine := func(rs *replicaSet) bool {
+		return slices.ContainsFunc(rs.Metadata.Owners, func(o metav1.OwnerReference) bool { return o.UID == d.UID })
+	}
+	sets, live := a.sets.where(mine)
+	if !live {
+		l, err := a.setsRead.List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
+		if err != nil {
+			return revision{}
+		}
+		sets = nil
+		for i := range l.Items {
+			if rs, err := typed[replicaSet](&l.Items[i]); err == nil && mine(rs) {
+				sets = append(sets, rs)
+			}
+		}
+	}
+	for _, rs := range sets {
+		if n := rs.Metadata.Annotations[revisionKey]; n != "" && n == d.Annotations[revisionKey] {
+			return revision{known: true, hash: rs.Metadata.Labels[appsv1.DefaultDeploymentUniqueLabelKey]}
+		}
+	}
+	return revision{known: len(sets) > 0} // its ReplicaSet is not here yet
 }
 
 var errMissing = errors.New("not found")

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	"mayday/probes"
@@ -83,7 +84,7 @@ func TestStatus(t *testing.T) {
 		"starting":      {deployment(1, 3, 3, 2, 3), []*corev1.Pod{pod("app-1", "app", "ContainerCreating", "")}, state.Warn, 2. / 3, "2 of 3 available"},
 		"a leaving pod": {deployment(1, 3, 3, 3, 3), []*corev1.Pod{leaving}, state.OK, 1, "3/3 ready"},
 	} {
-		r := status(c.d, c.pods)
+		r := status(c.d, c.pods, revision{})
 		s := probes.Judge(app, r, nil, time.Now(), time.Now())
 		if s.Verdict != c.want || s.Value != c.v || !strings.Contains(s.Text, c.text) {
 			t.Errorf("%s: %+v", name, s)
@@ -110,9 +111,10 @@ func TestWatchNeedsNoReads(t *testing.T) {
 	live := func() bool {
 		_, d := a.deployments.get("app")
 		_, p := a.pods.where(func(*corev1.Pod) bool { return false })
-		return d && p
+		_, s := a.sets.where(func(*replicaSet) bool { return false })
+		return d && p && s
 	}
-	eventually(t, "both watches stand", live)
+	eventually(t, "all watches stand", live)
 	before, _ := c.counts()
 
 	c.put("deployments/app", deployment(1, 3, 1, 2, 3))
@@ -128,18 +130,83 @@ func TestWatchNeedsNoReads(t *testing.T) {
 	}
 }
 
+// TestOldPodsAreNoNews: what was broken before the rollout is named, not blamed on it.
+func TestOldPodsAreNoNews(t *testing.T) {
+	of := func(p *corev1.Pod, hash string) *corev1.Pod {
+		p.Labels["pod-template-hash"] = hash
+		return p
+	}
+	set := func(name, revision string, owner types.UID) *appsv1.ReplicaSet {
+		return &appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: metav1.ObjectMeta{Name: "app-" + name, Namespace: "shop",
+			Labels: map[string]string{"app": "app", "pod-template-hash": name}, Annotations: map[string]string{revisionKey: revision}, OwnerReferences: []metav1.OwnerReference{{UID: owner}}}}
+	}
+	c := newCluster()
+	d := deployment(1, 3, 1, 2, 4)
+	d.UID, d.Annotations = "u1", map[string]string{revisionKey: "2"}
+	c.put("deployments/app", d)
+	c.put("replicasets/app-old", set("old", "1", "u1"))
+	c.put("replicasets/app-new", set("new", "2", "u1"))
+	c.put("replicasets/app-other", set("other", "2", "u2"))
+	c.put("pods/app-old-1", of(pod("app-old-1", "app", "CrashLoopBackOff", ""), "old"))
+	verdict := func(t *testing.T, a *Asker) (state.Verdict, string) {
+		t.Helper()
+		r, err := a.Ask(t.Context(), app, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Verdict, r.Text
+	}
+	a := asker(t, c) // reads, as long as nothing watches
+	const old = "; of an older revision, as before: CrashLoopBackOff (pod app-old-1)"
+	if v, text := verdict(t, a); v != state.Warn || text != "2/3 ready, 1 of 3 updated"+old {
+		t.Errorf("%s %q", v, text)
+	}
+	run(t, a)
+	eventually(t, "all watches stand", func() bool { _, n := c.counts(); return n == 3 })
+	c.put("pods/app-new-1", of(pod("app-new-1", "app", "ImagePullBackOff", ""), "new"))
+	eventually(t, "the new pod is seen", func() bool {
+		v, text := verdict(t, a)
+		return v == state.Crit && text == "2/3 ready: ImagePullBackOff (pod app-new-1)"+old
+	})
+	// The next change: until its ReplicaSet is there, no pod is of it.
+	next := deployment(2, 3, 1, 2, 4)
+	next.UID, next.Annotations = d.UID, d.Annotations
+	c.put("deployments/app", next)
+	eventually(t, "the change is seen", func() bool {
+		v, text := verdict(t, a)
+		return v == state.Warn && text == "2/3 ready, the change is not observed yet; of an older revision, as before: CrashLoopBackOff (pod app-old-1) and 1 more"
+	})
+	seen := deployment(2, 3, 0, 2, 4)
+	seen.UID, seen.Annotations, seen.Status.ObservedGeneration = d.UID, map[string]string{revisionKey: "3"}, 2
+	c.put("deployments/app", seen)
+	eventually(t, "its ReplicaSet is awaited", func() bool {
+		v, text := verdict(t, a)
+		return v == state.Warn && strings.HasPrefix(text, "2/3 ready, 0 of 3 updated; of an older")
+	})
+	// Who may not read ReplicaSets blames every pod, rather than none.
+	denied := asker(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "replicasets") {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		c.ServeHTTP(w, r)
+	}))
+	if v, text := verdict(t, denied); v != state.Crit || !strings.HasPrefix(text, "2/3 ready: CrashLoopBackOff") {
+		t.Errorf("without the right to list ReplicaSets: %s %q", v, text)
+	}
+}
+
 func TestReadsWhileTheWatchIsDown(t *testing.T) {
 	c := newCluster()
 	c.put("deployments/app", deployment(1, 3, 3, 3, 3))
 	a := asker(t, c)
 	run(t, a)
-	eventually(t, "both watches stand", func() bool { _, n := c.counts(); return n == 2 })
+	eventually(t, "all watches stand", func() bool { _, n := c.counts(); return n == 3 })
 	c.change(func() { c.cut = true })
 	eventually(t, "the watch is known to be down", func() bool { _, live := a.deployments.get("app"); return !live })
 	c.put("deployments/app", deployment(1, 3, 1, 2, 3))
-	if got := says(t, a); got != "2/3 ready, 1 of 3 updated" {
-		t.Fatal(got)
-	}
+	// A watch that is cut as it begins stands for a moment, with what was listed before.
+	eventually(t, "the change is read", func() bool { return says(t, a) == "2/3 ready, 1 of 3 updated" })
 	c.change(func() { c.cut = false })
 	eventually(t, "the watches are back", func() bool {
 		_, d := a.deployments.get("app")

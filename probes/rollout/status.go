@@ -7,16 +7,41 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mayday/probes"
 	"mayday/state"
 )
 
+// revisionKey is the annotation by which the controller numbers a Deployment's
+// revisions, on it and on its ReplicaSets.
+const revisionKey = "deployment.kubernetes.io/revision"
+
+// replicaSet is as much of a ReplicaSet as tells revisions apart: old ones are many.
+type replicaSet struct {
+	Metadata struct {
+		Labels      map[string]string       `json:"labels"`
+		Annotations map[string]string       `json:"annotations"`
+		Owners      []metav1.OwnerReference `json:"ownerReferences"`
+	} `json:"metadata"`
+}
+
+// revision is the newest one of a Deployment. Known without a hash: no pod is of it yet.
+type revision struct {
+	known bool
+	hash  string
+}
+
+func (r revision) has(p *corev1.Pod) bool {
+	return !r.known || r.hash != "" && p.Labels[appsv1.DefaultDeploymentUniqueLabelKey] == r.hash
+}
+
 // status says how far a Deployment's rollout is. The value is the share of wanted
 // replicas that are ready. It is complete exactly when kubectl rollout status says
 // so; until then the verdict is at least warn, and crit where it is known that it
-// will not get there by itself: its deadline passed, or a pod cannot start.
-func status(d *appsv1.Deployment, pods []*corev1.Pod) probes.Reading {
+// will not get there by itself: its deadline passed, or a pod of the newest revision
+// cannot start.
+func status(d *appsv1.Deployment, pods []*corev1.Pod, newest revision) probes.Reading {
 	want := int32(1)
 	if d.Spec.Replicas != nil {
 		want = *d.Spec.Replicas
@@ -25,12 +50,18 @@ func status(d *appsv1.Deployment, pods []*corev1.Pod) probes.Reading {
 	if want > 0 {
 		r.Value = min(float64(d.Status.ReadyReplicas)/float64(want), 1)
 	}
-	if why := stuck(d, pods); why != "" {
+	if why := stuck(d, pods, newest); why != "" {
 		r.Verdict = state.Crit
 		r.Text += ": " + why
 	} else if why := waiting(d, want); why != "" {
 		r.Verdict = state.Warn
 		r.Text += ", " + why
+	}
+	if why := brokenOnes(pods, func(p *corev1.Pod) bool { return !newest.has(p) }); why != "" {
+		if r.Verdict == "" {
+			r.Verdict = state.Warn
+		}
+		r.Text += "; of an older revision, as before: " + why
 	}
 	return r
 }
@@ -53,19 +84,9 @@ func waiting(d *appsv1.Deployment, want int32) string {
 }
 
 // stuck says why the rollout will not get there by itself, "" where it may.
-func stuck(d *appsv1.Deployment, pods []*corev1.Pod) string {
-	var all []string
-	for _, p := range pods {
-		if why := broken(p); why != "" {
-			all = append(all, why+" (pod "+p.Name+")")
-		}
-	}
-	if len(all) > 0 {
-		slices.Sort(all)
-		if len(all) > 1 {
-			return fmt.Sprintf("%s and %d more", all[0], len(all)-1)
-		}
-		return all[0]
+func stuck(d *appsv1.Deployment, pods []*corev1.Pod, newest revision) string {
+	if why := brokenOnes(pods, newest.has); why != "" {
+		return why
 	}
 	if d.Generation > d.Status.ObservedGeneration {
 		return "" // the conditions are of an older change
@@ -76,6 +97,25 @@ func stuck(d *appsv1.Deployment, pods []*corev1.Pod) string {
 		}
 	}
 	return ""
+}
+
+// brokenOnes names a pod that cannot run and counts the others, of those that are
+// chosen.
+func brokenOnes(pods []*corev1.Pod, chosen func(*corev1.Pod) bool) string {
+	var all []string
+	for _, p := range pods {
+		if why := broken(p); why != "" && chosen(p) {
+			all = append(all, why+" (pod "+p.Name+")")
+		}
+	}
+	slices.Sort(all)
+	switch len(all) {
+	case 0:
+		return ""
+	case 1:
+		return all[0]
+	}
+	return fmt.Sprintf("%s and %d more", all[0], len(all)-1)
 }
 
 // hopeless are the reasons of a waiting container that time alone does not cure.
