@@ -67,7 +67,7 @@ func beyond(q *corev1.ResourceQuota, d demand, of string) []string {
 		left := q.Status.Hard[k].DeepCopy()
 		left.Sub(q.Status.Used[k])
 		if asked && want.Cmp(left) > 0 {
-			out = append(out, state.Clean(fmt.Sprintf("the %s needs %s more %s, %s are left", of, want.String(), k, left.String())))
+			out = append(out, state.Clean(fmt.Sprintf("the %s needs %s more %s, %s left", of, want.String(), k, left.String())))
 		}
 	}
 	return out

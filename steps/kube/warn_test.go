@@ -80,7 +80,7 @@ func TestRoomForThePods(t *testing.T) {
 		says string
 	}{
 		7: {state.Ready, ""},
-		6: {state.Doubtful, "room for the pods: ResourceQuota team: the rollout needs 3 more pods, 2 are left; ResourceQuota team: the rollback needs 3 more pods, 2 are left"},
+		6: {state.Doubtful, "room for the pods: ResourceQuota team: the rollout needs 3 more pods, 2 left; ResourceQuota team: the rollback needs 3 more pods, 2 left"},
 	} {
 		t.Run(fmt.Sprint(pods), func(t *testing.T) {
 			t.Parallel()
