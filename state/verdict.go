@@ -46,8 +46,8 @@ func (v Verdict) Worse() int {
 // metrics pane and the replay know it. How it is asked is in Query and Target.
 type Probe struct {
 	Name     string   `json:"name"`  // unique in an incident: "error rate new"
-	Kind     string   `json:"kind"`  // prometheus, http, rollout, tcp, tls, grpc, dns
-	Query    string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver"
+	Kind     string   `json:"kind"`  // prometheus, http, rollout, tcp, tls, grpc, dns, command, log, pod-log
+	Query    string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver", a command, a path, a label selector
 	Unit     string   `json:"unit,omitempty"`
 	Warn     *float64 `json:"warn,omitempty"`
 	Crit     *float64 `json:"crit,omitempty"`
@@ -71,6 +71,12 @@ type Probe struct {
 	JSON     map[string]string `json:"holds,omitempty"`
 	// Want is what a DNS probe's resolvers should answer, all of it and nothing else.
 	Want []string `json:"want,omitempty"`
+	// Args are a command with its arguments, Env what it gets to know of the incident.
+	Args []string `json:"args,omitempty"`
+	Env  []string `json:"env,omitempty"`
+	// Pattern is what a log's lines must match to be counted, Container whose of a pod.
+	Pattern   string `json:"pattern,omitempty"`
+	Container string `json:"container,omitempty"`
 }
 
 // Role says what a probe means to gates: which version's traffic it sees.

@@ -15,6 +15,9 @@ const (
 	KindTLS        = "tls"
 	KindGRPC       = "grpc"
 	KindDNS        = "dns"
+	KindCommand    = "command"
+	KindLog        = "log"
+	KindPodLog     = "pod-log"
 )
 
 // asks lists what a probe can ask, by the keys of the file, and whether it does.
@@ -23,7 +26,7 @@ func (p *Probe) asks() (keys []string, set []bool) {
 		key string
 		set bool
 	}{{"query", p.Query != ""}, {"http", p.HTTP != nil}, {"rollout", p.Rollout != ""}, {"tcp", p.TCP != ""}, {"tls", p.TLS != ""},
-		{"grpc", p.GRPC != nil}, {"dns", p.DNS != nil}} {
+		{"grpc", p.GRPC != nil}, {"dns", p.DNS != nil}, {"command", p.Command != nil}, {"log", p.Log != nil}} {
 		keys, set = append(keys, a.key), append(set, a.set)
 	}
 	return keys, set
@@ -60,6 +63,19 @@ func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
 		for _, want := range p.DNS.Want {
 			s.Want = append(s.Want, fill(want))
 		}
+	case p.Command != nil:
+		s.Kind = KindCommand
+		for _, arg := range p.Command.Run {
+			s.Args = append(s.Args, fill(arg))
+		}
+		s.Query = strings.Join(s.Args, " ")
+		s.Env = []string{"ENVIRONMENT=production", "VERSION=" + fill("{new}"), "PREVIOUS_VERSION=" + fill("{old}")}
+	case p.Log != nil:
+		s.Kind, s.Query = KindLog, p.Log.File
+		if p.Log.Pods != "" {
+			s.Kind, s.Query = KindPodLog, fill(p.Log.Pods)
+		}
+		s.Pattern, s.Container = p.Log.Pattern, p.Log.Container
 	}
 	return s
 }

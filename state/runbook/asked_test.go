@@ -25,9 +25,12 @@ probes:
   - {name: grpc, grpc: {address: "pay:9000", service: "shop.Pay", tls: true}}
   - {name: grpc server, grpc: {address: "pay:9000"}}
   - {name: dns, dns: {name: "{service}.example.com", resolvers: [9.9.9.9, "10.0.0.1:5353"], want: [203.0.113.7]}, below: true, crit: 0.5}
+  - {name: command, command: [./check, "{new}"], warn: 1}
+  - {name: log, log: {file: log/app.log, pattern: panic}}
+  - {name: pods log, log: {pods: "app=shop,version={new}", container: app, pattern: ERROR}}
 `)
 	every, stale := 5*second, state.Duration(15*time.Second)
-	fifth, warn, crit, three, half := 0.1, 21.0, 7.0, 3.0, 0.5
+	fifth, warn, crit, three, half, one := 0.1, 21.0, 7.0, 3.0, 0.5, 1.0
 	want := []state.Probe{
 		{Name: "query", Kind: "prometheus", Query: `up{v="v2"}`},
 		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Contains: "v2", JSON: map[string]string{"v[0]": "v2"}},
@@ -38,8 +41,11 @@ probes:
 		{Name: "grpc", Kind: "grpc", Query: "grpcs://pay:9000/shop.Pay", Unit: "s"},
 		{Name: "grpc server", Kind: "grpc", Query: "grpc://pay:9000", Unit: "s"},
 		{Name: "dns", Kind: "dns", Query: "A shop.example.com @9.9.9.9 @10.0.0.1:5353", Want: []string{"203.0.113.7"}, Unit: "ratio", Below: true, Crit: &half},
+		{Name: "command", Kind: "command", Query: "./check v2", Args: []string{"./check", "v2"}, Env: []string{"ENVIRONMENT=production", "VERSION=v2", "PREVIOUS_VERSION=v1"}, Warn: &one},
+		{Name: "log", Kind: "log", Query: "/srv/shop/log/app.log", Pattern: "panic", Unit: "lines"},
+		{Name: "pods log", Kind: "pod-log", Query: "app=shop,version=v2", Container: "app", Pattern: "ERROR", Unit: "lines"},
 	}
-	fill := strings.NewReplacer("{new}", "v2", "{service}", "shop").Replace
+	fill := strings.NewReplacer("{new}", "v2", "{old}", "v1", "{service}", "shop").Replace
 	for i, p := range rb.Probes {
 		want[i].Every, want[i].Timeout, want[i].StaleAt, want[i].Role = every, every, stale, state.RoleAll
 		if got := p.Asked(fill, "https://shop.example.com/"); !reflect.DeepEqual(got, want[i]) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +68,15 @@ func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
 		b.fail(path+".rollout", "%s.rollout must be kind/name, such as deployment/app", path)
 	}
 	b.endpoints(path, p)
+	if p.Command != nil {
+		b.program(path+".command", p.Command)
+		if b.set(path + ".command.timeout") {
+			b.fail(path+".command.timeout", "%s.command.timeout is not used: the probe has a timeout of its own, beside every", path)
+		}
+	}
+	if p.Log != nil {
+		b.log(path+".log", p.Log)
+	}
 	b.word(path+".role", "role", string(p.Role), probeRoles)
 	b.positive(path+".every", p.Every)
 	b.positive(path+".timeout", p.Timeout)
@@ -134,5 +144,21 @@ func (b *binder) jsonPaths(path string, wanted map[string]string) {
 		if _, err := ParseJSONPath(p); err != nil {
 			b.fail(path+"."+p, "%q is not a path into JSON: %v", p, err)
 		}
+	}
+}
+
+func (b *binder) log(path string, l *Log) {
+	switch {
+	case l.File == "" && l.Pods == "":
+		b.fail(path, "%s needs file, or pods with a label selector", path)
+	case l.File != "" && l.Pods != "":
+		b.fail(path+".pods", "%s has both file and pods", path)
+	case l.File != "" && l.Container != "":
+		b.fail(path+".container", "%s.container says which of a pod's: it needs pods", path)
+	}
+	if _, err := regexp.Compile(l.Pattern); err != nil {
+		b.fail(path+".pattern", "%s.pattern cannot be read: %v", path, err)
+	} else if l.Pattern == "" {
+		b.fail(path, "%s needs a pattern that the lines to count match", path)
 	}
 }

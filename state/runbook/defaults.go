@@ -101,7 +101,12 @@ func (r *Runbook) finish(b *binder) {
 	}
 	r.expand(b)
 	for i := range r.Probes {
-		r.Probes[i].finish()
+		p := &r.Probes[i]
+		p.finish()
+		r.command(p.Command)
+		if p.Log != nil {
+			p.Log.File = r.abs(p.Log.File, "")
+		}
 	}
 }
 
@@ -124,6 +129,8 @@ func (p *Probe) finish() {
 		unit = "ratio"
 	case p.TCP != "", p.GRPC != nil:
 		unit = "s"
+	case p.Log != nil:
+		unit = "lines"
 	}
 	p.Unit = cmp.Or(p.Unit, unit)
 }

@@ -185,7 +185,7 @@ type Prometheus struct {
 	Timeout  state.Duration `yaml:"timeout"`  // real; default 5s
 }
 
-// Probe is one thing to look at. Exactly one of the fields from Query to DNS is set;
+// Probe is one thing to look at. Exactly one of the fields from Query to Log is set;
 // {new}, {old} and {service} in them are replaced.
 type Probe struct {
 	Name     string         `yaml:"name"`
@@ -196,6 +196,8 @@ type Probe struct {
 	TLS      string         `yaml:"tls"`     // "host:port"; the value is the days until its certificates expire
 	GRPC     *GRPC          `yaml:"grpc"`    // the standard health service; the value is the latency in seconds
 	DNS      *DNS           `yaml:"dns"`     // the value is the share of resolvers that answer what is wanted
+	Command  *Command       `yaml:"command"` // the value is the number it prints; an exit code that is not 0 is crit
+	Log      *Log           `yaml:"log"`     // the value is the number of lines that matched since the last look
 	Unit     string         `yaml:"unit"`
 	Warn     *float64       `yaml:"warn"`
 	Crit     *float64       `yaml:"crit"`
@@ -222,6 +224,15 @@ type DNS struct {
 	Type      string   `yaml:"type"`      // default A
 	Resolvers []string `yaml:"resolvers"` // "9.9.9.9" or "10.0.0.1:5353"; default: this host's
 	Want      []string `yaml:"want"`      // the records, all of them; default: what most resolvers answer
+}
+
+// Log is a file on this host, or the logs of all pods that a selector finds in the
+// production environment's namespace.
+type Log struct {
+	File      string `yaml:"file"`
+	Pods      string `yaml:"pods"`      // a label selector: "app=shop,version={new}"
+	Container string `yaml:"container"` // of the pods; default: all
+	Pattern   string `yaml:"pattern"`   // a regular expression (RE2)
 }
 
 // Gate says what a verdict does to a stage: pass, wait, ask or rollback.

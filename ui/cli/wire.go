@@ -13,13 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"mayday/probes"
-	"mayday/probes/dns"
 	"mayday/probes/health"
-	"mayday/probes/local"
 	"mayday/probes/prom"
-	"mayday/probes/rollout"
-	"mayday/probes/rpc"
 	"mayday/state"
 	"mayday/state/journal"
 	"mayday/state/runbook"
@@ -124,7 +119,7 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 	actor := me(via)
 	clock := clockOf(rb)
 	redact := shell.NewRedactor(slices.Concat(post.Secrets(), prom.Secrets(rb.Prometheus.HTTP), shell.EnvSecrets(os.Environ()))...)
-	hub, background, err := watcher(rb, clock)
+	hub, background, err := watcher(rb, clock, redact)
 	if err != nil {
 		return err
 	}
@@ -159,74 +154,6 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 		return errors.Join(err, k.engine.Close("could not listen"))
 	}
 	return nil
-}
-
-// watcher makes the hub with an asker per kind of probe.
-func watcher(rb *runbook.Runbook, clock state.Clock) (*probes.Hub, []func(context.Context, *steps.Engine) error, error) {
-	var background []func(context.Context, *steps.Engine) error
-	web := health.New(health.Options{})
-	background = append(background, func(ctx context.Context, _ *steps.Engine) error {
-		<-ctx.Done()
-		web.Close()
-		return nil
-	})
-	askers := map[string]probes.Asker{"http": web, health.KindTCP: health.TCP{}, health.KindTLS: health.TLS{}, rpc.Kind: rpc.Asker{}, dns.Kind: dns.Asker{}}
-	switch {
-	case rb.Prometheus.Local:
-		l, err := local.New(local.Options{Targets: rb.Prometheus.Targets, Dir: rb.Dir, Interval: rb.Prometheus.Interval, Clock: clock, Job: rb.Service})
-		if err != nil {
-			return nil, nil, fmt.Errorf("prometheus: local: %w", err)
-		}
-		askers["prometheus"] = l
-		background = append(background, func(ctx context.Context, _ *steps.Engine) error { return l.Run(ctx) })
-	case rb.Prometheus.URL != "":
-		askers["prometheus"] = server(rb.Prometheus)
-	}
-	if env, ok := rb.Production(); ok && usesRollout(rb) {
-		config, err := rollout.Config(env.Kubeconfig, env.Context)
-		if err != nil {
-			// The probe says so on the screen; the rest must work without a cluster.
-			askers["rollout"] = refusing{err}
-		} else {
-			r, err := rollout.New(config, env.Namespace)
-			if err != nil {
-				return nil, nil, fmt.Errorf("rollout probes: %w", err)
-			}
-			askers["rollout"] = r
-			background = append(background, func(ctx context.Context, _ *steps.Engine) error { return r.Run(ctx) })
-		}
-	}
-	return probes.New(probes.Options{Clock: clock, Askers: askers}), background, nil
-}
-
-// server asks a Prometheus server. Where its settings cannot work, its probes say so
-// on the screen: an incident must open without metrics too.
-func server(p runbook.Prometheus) probes.Asker {
-	config, err := prom.HTTPConfig(p.HTTP)
-	if err != nil {
-		return refusing{err}
-	}
-	a, err := prom.New(prom.Options{URL: p.URL, HTTP: config})
-	if err != nil {
-		return refusing{err}
-	}
-	return a
-}
-
-func usesRollout(rb *runbook.Runbook) bool {
-	for _, p := range rb.Probes {
-		if p.Rollout != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// refusing answers every probe with the reason why its kind cannot be asked.
-type refusing struct{ err error }
-
-func (r refusing) Ask(context.Context, state.Probe, time.Time) (probes.Reading, error) {
-	return probes.Reading{}, r.err
 }
 
 // actions wires what each item runs.
