@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds what the cluster brings about; only a broken one meets it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 func typed(t *testing.T, c *kubetest.Cluster) *kubernetes.Clientset {
 	t.Helper()

@@ -26,6 +26,8 @@ const (
 	Kwok              Part = "kwok" // plays the kubelets
 )
 
+var parts = []Part{Etcd, APIServer, ControllerManager, Scheduler, Kwok}
+
 // controllers are those that a rollout meets, no more: each costs time and memory.
 var controllers = []string{"deployment-controller", "replicaset-controller", "statefulset-controller", "endpoints-controller",
 	"endpointslice-controller", "garbage-collector-controller", "namespace-controller", "node-lifecycle-controller",
@@ -149,16 +151,27 @@ func (p *processes) tail(part Part) string {
 	return strings.Join(lines[max(0, len(lines)-15):], "\n")
 }
 
-// freePort finds a port of loopback below those that the system gives to
-// connections (from 32768 on Linux, 49152 elsewhere): one that an API server left
-// for a while is still free when it comes back.
-func freePort() (int, error) {
+// port is one of loopback that this cluster alone uses, while its parts come and go.
+type port struct {
+	number int
+	held   net.PacketConn
+}
+
+// newPort finds a port below those that the system gives to connections (from 32768
+// on Linux, 49152 elsewhere). Its parts listen with TCP; that it is taken, even
+// while they do not, other clusters see by its UDP namesake.
+func newPort() (port, error) {
 	for range 100 {
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, l.Close()
+		number := 20000 + rand.IntN(10000)
+		address := fmt.Sprintf("127.0.0.1:%d", number)
+		held, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
 		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			return port{number, held}, l.Close()
+		}
+		_ = held.Close() // another number will do
 	}
-	return 0, errors.New("no free port between 20000 and 30000")
+	return port{}, errors.New("no free port between 20000 and 30000")
 }

@@ -47,7 +47,7 @@ func locate() (testbed, error) {
 	}
 	b := testbed(filepath.Join(root, ".cache", "testbed", hash))
 	if _, err := os.Stat(string(b)); err != nil {
-		return "", fmt.Errorf("%w; make testbed builds it, the first time in about 12 minutes", err)
+		return "", fmt.Errorf("%w; make testbed builds it, the first time in 5 to 12 minutes", err)
 	}
 	return b, nil
 }
