@@ -268,6 +268,12 @@ func TestUser(t *testing.T) {
 	if err := client.AppsV1().Deployments(ns).Delete(t.Context(), "app", metav1.DeleteOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("delete: %v", err)
 	}
+	everywhere := c.User(t, "", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"list"}})
+	eventually(t, "the other user may list nodes", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		return exec.CommandContext(ctx, c.Kubectl, "--kubeconfig", everywhere, "get", "nodes").Run() == nil
+	})
 }
 
 func TestAPIServerComesBack(t *testing.T) {
@@ -275,9 +281,10 @@ func TestAPIServerComesBack(t *testing.T) {
 	c := kubetest.Start(t)
 	client := typed(t, c)
 	ns := c.Namespace(t)
-	create(t, client, ns, deployment("registry.local/shop:v1.2.3", 2))
-	kubectl(t, c, "-n", ns, "rollout", "status", "deployment/app")
-	before, err := client.AppsV1().Deployments(ns).Get(t.Context(), "app", metav1.GetOptions{})
+	route := c.Serve(t, ns).Route(t, ns, "Service/app-stable")
+	c.Apply(t, ns, colours)
+	answers(t, route.URL, map[string]int{"v1.2.3": 20})
+	before, err := client.AppsV1().Deployments(ns).Get(t.Context(), "blue", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,14 +297,17 @@ func TestAPIServerComesBack(t *testing.T) {
 		conn.Close()
 		t.Error("something listens where the API server was")
 	}
+	answers(t, route.URL, map[string]int{"v1.2.3": 20}) // what serves goes on serving
 	c.StartAPIServer(t)
-	after, err := client.AppsV1().Deployments(ns).Get(t.Context(), "app", metav1.GetOptions{})
+	after, err := client.AppsV1().Deployments(ns).Get(t.Context(), "blue", metav1.GetOptions{})
 	if err != nil || after.UID != before.UID || *after.Spec.Replicas != 2 {
 		t.Fatalf("the Deployment is not what it was: %v, %v", after, err)
 	}
 	// The controllers go on where they were.
-	kubectl(t, c, "-n", ns, "scale", "deployment/app", "--replicas=4")
-	kubectl(t, c, "-n", ns, "rollout", "status", "deployment/app")
+	kubectl(t, c, "-n", ns, "scale", "deployment/blue", "--replicas=4")
+	kubectl(t, c, "-n", ns, "set", "image", "deployment/blue", "app=registry.local/shop:v1.2.5")
+	answers(t, route.URL, map[string]int{"v1.2.5": 20})
+	kubectl(t, c, "-n", ns, "rollout", "status", "deployment/blue")
 }
 
 const routes = `
