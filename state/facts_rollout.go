@@ -213,6 +213,7 @@ func (f RollbackProven) apply(in *Incident, e Event) {
 type RollbackPrimed struct {
 	Deadline time.Time `json:"deadline"`
 	Trigger  string    `json:"trigger"`
+	Database bool      `json:"database,omitempty"` // the database is taken back too
 }
 
 // Kind implements Fact.
@@ -223,7 +224,7 @@ func (f RollbackPrimed) apply(in *Incident, e Event) {
 	if rb.Status == RollbackRunning {
 		return
 	}
-	rb.Status, rb.Armed, rb.Deadline, rb.By, rb.Trigger = RollbackArmed, e.Time, f.Deadline, who(e), f.Trigger
+	rb.Status, rb.Armed, rb.Deadline, rb.By, rb.Trigger, rb.Database = RollbackArmed, e.Time, f.Deadline, who(e), f.Trigger, f.Database
 }
 
 // RollbackDisarmed says that somebody stopped it in time.
@@ -245,6 +246,8 @@ type RollbackStarted struct {
 	Epoch   int    `json:"epoch"`
 	Trigger string `json:"trigger"`
 	Ops     []Op   `json:"ops"`
+	// Database says that the database is taken back too.
+	Database bool `json:"database,omitempty"`
 }
 
 // Kind implements Fact.
@@ -254,7 +257,7 @@ func (f RollbackStarted) apply(in *Incident, e Event) {
 	rb := &in.Rollback
 	proof, at := rb.Proof, rb.ProvenAt
 	*rb = Rollback{Proof: proof, ProvenAt: at, Status: RollbackRunning, Armed: rb.Armed, By: who(e),
-		Trigger: f.Trigger, Rollout: f.Rollout, Started: e.Time}
+		Trigger: f.Trigger, Rollout: f.Rollout, Started: e.Time, Database: f.Database}
 	for _, op := range f.Ops {
 		rb.Ops = append(rb.Ops, OpState{Op: op, Status: ItemOpen})
 	}
@@ -292,7 +295,8 @@ func (f RollbackOp) apply(in *Incident, e Event) {
 	in.Rollback.Ops = append(ops, OpState{Op: Op{ID: f.Op, Title: f.Title}, Status: f.Status, Started: e.Time, Text: f.Text})
 }
 
-// RollbackFinished ends a rollback, with what was seen in the world.
+// RollbackFinished ends a rollback, with what was seen in the world. Manual is what it
+// left to do by hand, also where it is done.
 type RollbackFinished struct {
 	Done     bool     `json:"done"`
 	Verified string   `json:"verified,omitempty"`

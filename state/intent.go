@@ -110,10 +110,14 @@ type (
 	// Arm is the key R: the rollback runs when the grace is over.
 	Arm struct {
 		Trigger string `json:"trigger,omitempty"`
+		// WithDatabase takes the database back too, behind the workload.
+		WithDatabase bool `json:"with_database,omitempty"`
 	}
-	// Fire runs an armed rollback now; without an armed one it arms and runs.
+	// Fire runs an armed rollback now; without an armed one it arms and runs. After a
+	// rollback that kept the database, WithDatabase takes that back too.
 	Fire struct {
-		Trigger string `json:"trigger,omitempty"`
+		Trigger      string `json:"trigger,omitempty"`
+		WithDatabase bool   `json:"with_database,omitempty"`
 	}
 	// Disarm stops an armed rollback.
 	Disarm struct{}

@@ -201,7 +201,8 @@ type Rollback struct {
 	Ended    time.Time
 	Ops      []OpState
 	Verified string   // what was seen: "v1.2.3 answered 50 of 50 requests"
-	Manual   []string // what to do by hand, if it failed
+	Manual   []string // what to do by hand: if it failed, or what it left undone
+	Database bool     // the database is taken back too
 	Problem  *Problem
 }
 

@@ -117,7 +117,11 @@ func (f RollbackDisarmed) say(*Incident, Event) Saying {
 }
 
 func (f RollbackStarted) say(*Incident, Event) Saying {
-	return Saying{Tag: "rollback", Text: phrase("rolling back to "+f.Target, f.Trigger), Tone: ToneBad, Mark: true}
+	text := "rolling back to " + f.Target
+	if f.Database {
+		text += ", the database too"
+	}
+	return Saying{Tag: "rollback", Text: phrase(text, f.Trigger), Tone: ToneBad, Mark: true}
 }
 
 func (f RollbackOp) say(in *Incident, e Event) Saying {
@@ -148,6 +152,9 @@ func (f RollbackFinished) say(in *Incident, e Event) Saying {
 		took = " after " + d
 	}
 	if f.Done {
+		if len(f.Manual) > 0 {
+			return Saying{Tag: "rollback", Text: phrase("rolled back"+took, f.Verified) + "; left to do by hand: " + strings.Join(f.Manual, "; "), Tone: ToneBad, Mark: true}
+		}
 		return Saying{Tag: "rollback", Text: phrase("rolled back"+took, f.Verified), Tone: ToneGood, Mark: true}
 	}
 	s := Saying{Tag: "rollback", Text: phrase("rollback FAILED"+took, why(f.Problem)), Tone: ToneBad, Mark: true}

@@ -1,11 +1,69 @@
 package steps
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
+	"time"
 
 	"mayday/state"
 )
+
+// databaseTime is what a rollback may take beyond rollbackTime where the database goes
+// back too: backups are slow (real time).
+const databaseTime = 2 * time.Hour
+
+// undoing is what a rollback is asked for with.
+type undoing struct {
+	trigger  string
+	database bool // take the database back too
+}
+
+func (p undoing) time() time.Duration {
+	if p.database {
+		return rollbackTime + databaseTime
+	}
+	return rollbackTime
+}
+
+func (e *Engine) cleanPull(p undoing) undoing {
+	if p.trigger = e.clean(p.trigger); p.trigger == "" {
+		p.trigger = "R"
+	}
+	return p
+}
+
+// targetOf is target, for a rollback that may be about the database too: R comes
+// first and keeps it, and only then does somebody see that the old version cannot
+// live with the new schema.
+func (e *Engine) targetOf(p undoing) (*state.Incident, *state.Rollout, error) {
+	in, r, err := e.target()
+	if !p.database || !state.HasCode(err, "already") {
+		return in, r, err
+	}
+	e.mu.Lock()
+	rolling := e.rolling
+	e.mu.Unlock()
+	if rolling || in.Rollback.Status == state.RollbackRunning {
+		if in.Rollback.Database {
+			return in, r, err
+		}
+		return in, r, &state.Problem{Code: "rolling-back", What: "a rollback that keeps the database is running", Do: "Ask again when it has ended: then the database is taken back too."}
+	}
+	if back := in.Production(); back != nil && back.Status == state.RolloutRolledBack && !in.Rollback.Database {
+		return in, back, nil
+	}
+	return in, r, err
+}
+
+// widen makes an armed rollback take the database back too. It needs key.
+func (e *Engine) widen(actor state.Actor, p undoing) {
+	rb := e.Incident().Rollback
+	if p.database && rb.Status == state.RollbackArmed && !rb.Database {
+		e.must(actor, state.RollbackPrimed{Deadline: rb.Deadline, Trigger: p.trigger, Database: true})
+	}
+}
 
 // Thorough is a Strategy that can take the database back too.
 type Thorough interface {
@@ -56,4 +114,67 @@ func Output(ctx context.Context) io.Writer {
 		return w
 	}
 	return io.Discard
+}
+
+// What a rollback's commands print waits for the disk in memory, and is left out where
+// that hangs.
+const (
+	outputLines    = 4096
+	outputPatience = 2 * time.Second // for the disk, when all is done (real time)
+)
+
+// Patient is an output that never keeps its writer waiting, and is opened by the first
+// word. One goroutine at a time writes.
+type Patient struct {
+	lines chan []byte
+	done  chan struct{}
+	err   error // valid when done is closed
+}
+
+// NewPatient gives an output that open opens.
+func NewPatient(open func() (io.WriteCloser, error)) *Patient {
+	p := &Patient{lines: make(chan []byte, outputLines), done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		p.err = p.run(open)
+		for range p.lines {
+			continue // nobody takes them
+		}
+	}()
+	return p
+}
+
+func (p *Patient) run(open func() (io.WriteCloser, error)) error {
+	line, ok := <-p.lines
+	if !ok {
+		return nil
+	}
+	out, err := open()
+	if err != nil {
+		return err
+	}
+	for ; ok && err == nil; line, ok = <-p.lines {
+		_, err = out.Write(line)
+	}
+	return errors.Join(err, out.Close())
+}
+
+// Write implements io.Writer; it never fails.
+func (p *Patient) Write(b []byte) (int, error) {
+	select {
+	case p.lines <- bytes.Clone(b):
+	default:
+	}
+	return len(b), nil
+}
+
+// Close waits a moment for the disk.
+func (p *Patient) Close() error {
+	close(p.lines)
+	select {
+	case <-p.done:
+		return p.err
+	case <-time.After(outputPatience):
+		return errors.New("the disk hangs")
+	}
 }

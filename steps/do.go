@@ -30,9 +30,9 @@ func (e *Engine) do(ctx context.Context, actor state.Actor, intent state.Intent)
 	}
 	switch v := intent.(type) {
 	case state.Arm:
-		return state.Answer{}, e.armRollback(actor, v.Trigger)
+		return state.Answer{}, e.armRollback(actor, undoing{v.Trigger, v.WithDatabase})
 	case state.Fire:
-		return state.Answer{}, e.fireByHand(actor, v.Trigger)
+		return state.Answer{}, e.fireByHand(actor, undoing{v.Trigger, v.WithDatabase})
 	case state.Disarm:
 		return state.Answer{}, e.disarm(actor)
 	case state.Preview:

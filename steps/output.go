@@ -69,24 +69,3 @@ func (o *output) Close() error {
 	}
 	return o.err
 }
-
-// lazyOutput is an output that is opened by the first word: the rollback's lane does
-// not touch the disk for a file that stays empty.
-type lazyOutput struct {
-	e         *Engine
-	item, run string
-	out       *output
-}
-
-func (l *lazyOutput) Write(b []byte) (int, error) {
-	if l.out == nil {
-		l.out = l.e.output(l.item, l.run)
-	}
-	return l.out.Write(b)
-}
-
-func (l *lazyOutput) close() {
-	if l.out != nil {
-		_ = l.out.Close() // a stack that is not kept is on the screens all the same
-	}
-}

@@ -19,7 +19,7 @@ func (e *Engine) pickUp() {
 		e.fire(e.mayday(), "the last keeper died before the rollback it decided on: "+owes(r))
 	case in.Rollback.Status == state.RollbackArmed:
 		e.key.Lock()
-		e.countDown(e.mayday(), in.Rollback.Deadline, in.Rollback.Trigger)
+		e.countDown(e.mayday(), in.Rollback.Deadline, undoing{in.Rollback.Trigger, in.Rollback.Database})
 		e.key.Unlock()
 	case r != nil && r.Status == state.RolloutRolledBack:
 		e.closeAttempt(in, r)
@@ -44,7 +44,7 @@ func (e *Engine) finishRollback(in *state.Incident) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.inLane(func() {
-		e.rollback(e.mayday(), r, in.Epoch+1, "the last keeper died in the rollback: "+in.Rollback.Trigger)
+		e.rollback(e.mayday(), r, in.Epoch+1, undoing{"the last keeper died in the rollback: " + in.Rollback.Trigger, in.Rollback.Database})
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -43,11 +44,9 @@ func (e *Engine) target() (*state.Incident, *state.Rollout, error) {
 }
 
 // armRollback is the key R: it counts the grace down (real time), then fires by itself.
-func (e *Engine) armRollback(actor state.Actor, trigger string) error {
-	if trigger = e.clean(trigger); trigger == "" {
-		trigger = "R"
-	}
-	_, _, err := e.target()
+func (e *Engine) armRollback(actor state.Actor, p undoing) error {
+	p = e.cleanPull(p)
+	_, _, err := e.targetOf(p)
 	grace := e.o.Runbook.Rollback.Grace.D()
 	switch {
 	case state.HasCode(err, "already"):
@@ -55,32 +54,33 @@ func (e *Engine) armRollback(actor state.Actor, trigger string) error {
 	case err != nil:
 		return err
 	case grace <= 0:
-		e.fire(actor, trigger)
+		e.fireAfter(func() {}, actor, p)
 		return nil
 	}
 	e.key.Lock()
 	defer e.key.Unlock()
 	if e.arm != nil {
+		e.widen(actor, p)
 		return nil // a held key repeats
 	}
-	if _, _, err := e.target(); err != nil {
+	if _, _, err := e.targetOf(p); err != nil {
 		return nil // it was taken back just now
 	}
 	deadline := e.o.Now().Add(grace)
-	e.must(actor, state.RollbackPrimed{Deadline: deadline.UTC(), Trigger: trigger})
-	e.countDown(actor, deadline, trigger)
+	e.must(actor, state.RollbackPrimed{Deadline: deadline.UTC(), Trigger: p.trigger, Database: p.database})
+	e.countDown(actor, deadline, p)
 	return nil
 }
 
 // countDown needs key. The countdown fires unless it was stopped before.
-func (e *Engine) countDown(actor state.Actor, deadline time.Time, trigger string) {
+func (e *Engine) countDown(actor state.Actor, deadline time.Time, p undoing) {
 	var t *time.Timer
 	t = time.AfterFunc(max(deadline.Sub(e.o.Now()), 0), func() {
 		e.key.Lock()
 		mine := e.arm == t
 		e.key.Unlock()
 		if mine {
-			e.fire(actor, trigger)
+			e.fireAfter(func() {}, actor, p)
 		}
 	})
 	e.arm = t
@@ -102,29 +102,28 @@ func (e *Engine) disarm(actor state.Actor) error {
 	return nil
 }
 
-func (e *Engine) fireByHand(actor state.Actor, trigger string) error {
-	if _, _, err := e.target(); err != nil {
+func (e *Engine) fireByHand(actor state.Actor, p undoing) error {
+	if _, _, err := e.targetOf(p); err != nil {
 		if state.HasCode(err, "already") {
 			return nil
 		}
 		return err
 	}
-	if trigger = e.clean(trigger); trigger == "" {
-		trigger = "R"
-	}
-	e.fire(actor, trigger)
+	e.fireAfter(func() {}, actor, e.cleanPull(p))
 	return nil
 }
 
 // fire starts the rollback in its own lane, once. It returns at once.
-func (e *Engine) fire(actor state.Actor, trigger string) { e.fireAfter(func() {}, actor, trigger) }
+func (e *Engine) fire(actor state.Actor, trigger string) {
+	e.fireAfter(func() {}, actor, undoing{trigger: trigger})
+}
 
 // fireAfter is fire with something to say first. No forward work can start from
 // the first word on: the lane is taken before it is said.
-func (e *Engine) fireAfter(first func(), actor state.Actor, trigger string) {
+func (e *Engine) fireAfter(first func(), actor state.Actor, p undoing) {
 	e.key.Lock()
 	defer e.key.Unlock()
-	in, r, err := e.target()
+	in, r, err := e.targetOf(p)
 	if e.arm != nil {
 		e.arm.Stop()
 		e.arm = nil
@@ -142,30 +141,31 @@ func (e *Engine) fireAfter(first func(), actor state.Actor, trigger string) {
 	}
 	e.inLane(func() {
 		first()
-		e.rollback(actor, r, in.Epoch+1, trigger)
+		p.database = p.database || in.Rollback.Status == state.RollbackArmed && in.Rollback.Database
+		e.rollback(actor, r, in.Epoch+1, p)
 	})
 	e.mu.Unlock()
 }
 
 // rollback is the lane. Nothing in it waits for the journal beyond journalPatience.
-func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, trigger string) {
-	ctx, cancel := context.WithTimeout(context.Background(), rollbackTime)
+func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, p undoing) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.time())
 	defer cancel()
 	run := fmt.Sprintf("%s-e%d", itemRollback, epoch)
-	e.must(actor, state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: e.clean(trigger), Ops: r.Inverse},
+	e.must(actor, state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: e.clean(p.trigger), Ops: r.Inverse, Database: p.database},
 		state.ItemStarted{Item: itemRollback, Run: run, Commands: e.shown(inverseCommands(r))})
 	s, err := e.strategy(r.Strategy)
 	var seen Verification
 	if err == nil {
-		out := &lazyOutput{e: e, item: itemRollback, run: run}
+		out := NewPatient(func() (io.WriteCloser, error) { return e.output(itemRollback, run), nil })
 		err = e.guard(out, func() (err error) {
-			seen, err = s.Rollback(ctx, r.Plan, Fence{Incident: e.id(), Epoch: epoch}, func(op state.RollbackOp) {
+			seen, err = Undo(WithOutput(ctx, out), s, r.Plan, Fence{Incident: e.id(), Epoch: epoch}, p.database, func(op state.RollbackOp) {
 				op.Text, op.Title = e.clean(op.Text), e.clean(op.Title)
 				e.must(e.mayday(), op)
 			})
 			return err
 		})
-		out.close()
+		_ = out.Close() // what is not kept was on the screens all the same
 	}
 	// Free before the outcome can be seen, so that whoever sees a failure can press R
 	// again at once; until it is recorded, the fold says that it runs.
@@ -179,7 +179,7 @@ func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, trigge
 		e.rollbackFailed(r, seen, err)
 		return
 	}
-	e.rollbackDone(actor, r, seen, trigger)
+	e.rollbackDone(actor, r, seen, p.trigger)
 }
 
 func inverseCommands(r *state.Rollout) []string {
@@ -196,10 +196,12 @@ func (e *Engine) rollbackDone(actor state.Actor, r *state.Rollout, seen Verifica
 	if worse := e.worse(in); len(worse) > 0 {
 		ev = append(ev, state.Evidence{Name: "still worse than before", Value: list(worse)})
 	}
+	seen.Manual = e.shown(seen.Manual)
 	facts := []state.Fact{
-		state.RollbackFinished{Done: true, Verified: e.clean(seen.Text)},
+		state.RollbackFinished{Done: true, Verified: e.clean(seen.Text), Manual: seen.Manual},
 		state.ItemFinished{Item: itemRollback, Outcome: state.ItemDone, Summary: "to " + r.Target, Evidence: ev},
 	}
+	facts = append(facts, Leftover(seen)...)
 	facts = append(facts, stopped(in)...)
 	facts = append(facts, state.AttemptClosed{N: in.Attempt, Outcome: "rolled back to " + r.Target},
 		state.StatusChanged{To: state.Identified, Why: "rolled back to " + r.Target})
@@ -230,7 +232,7 @@ func stopped(in *state.Incident) []state.Fact {
 func (e *Engine) rollbackFailed(r *state.Rollout, seen Verification, err error) {
 	problem := e.problem(err)
 	if errors.Is(err, context.DeadlineExceeded) {
-		problem = &state.Problem{What: fmt.Sprintf("the rollback did not end within %s", rollbackTime), Why: state.Clean(err.Error())}
+		problem = &state.Problem{What: "the rollback did not end in its time", Why: state.Clean(err.Error())}
 	}
 	manual := e.shown(seen.Manual)
 	if len(manual) == 0 {

@@ -364,7 +364,7 @@ func (e *Engine) failRollout(ctx context.Context, w *work, actor state.Actor, r 
 			state.ItemFinished{Item: item, Run: run, Outcome: status, Problem: problem})
 	}
 	if pull && r.Production && ctx.Err() == nil {
-		e.fireAfter(say, e.mayday(), problem.What)
+		e.fireAfter(say, e.mayday(), undoing{trigger: problem.What})
 		return
 	}
 	say()

@@ -228,6 +228,9 @@ func (m *Model) readiness(in *state.Incident, wide bool) string {
 		}
 		return m.t.BadStrong.Render("ROLLBACK FAILED, f shows what to do")
 	case rb.Status == state.RollbackDone && !rb.ProvenAt.After(rb.Ended):
+		if len(rb.Manual) > 0 {
+			return m.t.GoodStrong.Render("rolled back to "+m.target()) + m.t.BadStrong.Render(", not all: f")
+		}
 		return m.t.GoodStrong.Render("rolled back to " + m.target())
 	case rb.Proof.Ready == "":
 		if wide {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -89,14 +90,18 @@ func explain(err error, folder string) error {
 
 // RollbackHere takes production back from this process, with the plan in the
 // journal: the keeper does not answer. What happens is kept beside the journal
-// until a keeper takes it in.
-func (s *session) RollbackHere(ctx context.Context) error {
+// until a keeper takes it in. The database stays as it is.
+func (s *session) RollbackHere(ctx context.Context) error { return s.rollbackHere(ctx, false) }
+
+func (s *session) rollbackHere(ctx context.Context, database bool) error {
 	f := read("", s.folder)
 	r := f.in.Production()
-	if r == nil || r.Status == state.RolloutPlanned || r.Status == state.RolloutRolledBack {
+	kept := database && !f.in.Rollback.Database // a rollback before this one left it alone
+	if r == nil || r.Status == state.RolloutPlanned || r.Status == state.RolloutRolledBack && !kept {
 		return &state.Problem{Code: "nothing", What: "there is nothing to roll back", Why: "mayday has not changed production in this attempt"}
 	}
-	strategy, ok := strategies(s.rb, shell.NewRedactor(shell.EnvSecrets(os.Environ())...))[r.Strategy]
+	redact := shell.NewRedactor(shell.EnvSecrets(os.Environ())...)
+	strategy, ok := strategies(s.rb, redact)[r.Strategy]
 	if !ok {
 		return &state.Problem{What: "strategy " + r.Strategy + " is not built in"}
 	}
@@ -104,12 +109,14 @@ func (s *session) RollbackHere(ctx context.Context) error {
 	keep := func(fact state.Fact) { said.keep(f.in.Clock.At(s.now()), fact) }
 	epoch := f.in.Epoch + 1
 	run := fmt.Sprintf("14.rollback-e%d", epoch)
-	keep(state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: "R, while the keeper did not answer", Ops: r.Inverse})
+	keep(state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: "R, while the keeper did not answer", Ops: r.Inverse, Database: database})
 	keep(state.ItemStarted{Item: "14.rollback", Run: run})
-	seen, err := strategy.Rollback(ctx, r.Plan, steps.Fence{Incident: f.in.ID, Epoch: epoch}, func(op state.RollbackOp) {
-		op.Text, op.Title = state.Clean(op.Text), state.Clean(op.Title)
+	out := steps.NewPatient(func() (io.WriteCloser, error) { return journal.OutputFile(s.folder, run) })
+	seen, err := steps.Undo(steps.WithOutput(ctx, out), strategy, r.Plan, steps.Fence{Incident: f.in.ID, Epoch: epoch}, database, func(op state.RollbackOp) {
+		op.Text, op.Title = redact.Text(state.Clean(op.Text)), redact.Text(state.Clean(op.Title))
 		keep(op)
 	})
+	_ = out.Close() // what is lost of it is not what counts now
 	// The rest of the story (the attempt is over, people are told) is the keeper's
 	// that takes it in.
 	keep(state.RollbackFinished{Done: err == nil, Verified: state.Clean(seen.Text), Manual: seen.Manual, Problem: state.AsProblem(err)})
@@ -119,6 +126,11 @@ func (s *session) RollbackHere(ctx context.Context) error {
 		outcome.Outcome, outcome.Problem, outcome.Summary, outcome.Evidence = state.ItemFailed, state.AsProblem(err), "", nil
 	}
 	keep(outcome)
+	if err == nil {
+		for _, left := range steps.Leftover(seen) {
+			keep(left)
+		}
+	}
 	if lost := said.close(); err == nil && lost != nil {
 		return fmt.Errorf("rolled back to %s (%s), but it could not be written down: %w", r.Target, seen.Text, lost)
 	}

@@ -76,7 +76,7 @@ func strategies(rb *runbook.Runbook, redact *shell.Redactor) map[string]steps.St
 	}
 	script := shell.Script(shell.ScriptOptions{Service: rb.Service, Environments: rb.Environments, Fences: fences, Traffic: health.Traffic{}, Redact: redact})
 	out[script.Name()] = script
-	return out
+	return shell.After(out, rb, redact)
 }
 
 // configKey is the key that an incident's hashes of ConfigMaps and Secrets are made with.

@@ -159,7 +159,7 @@ func (r *runner) frame(f state.Frame) {
 		if p, ok := f.Event.Fact.(state.RollbackPrimed); ok {
 			r.print("The rollback runs in %.0f seconds. Type fire to run it now, or c to stop it.", p.Deadline.Sub(r.o.Now()).Seconds())
 		}
-		if e, ok := f.Event.Fact.(state.RollbackFinished); ok && !e.Done {
+		if e, ok := f.Event.Fact.(state.RollbackFinished); ok {
 			for i, c := range e.Manual {
 				r.print("By hand, %d: %s", i+1, state.Clean(c))
 			}

@@ -26,7 +26,7 @@ func (p *Pane) rollback(in *state.Incident, now time.Time, w int) (title, right 
 	default:
 		right = p.t.BadStrong.Render("FAILED " + took)
 	}
-	if rb.Status == state.RollbackFailed {
+	if rb.Status == state.RollbackFailed || len(rb.Manual) > 0 {
 		body = append(body, p.byHand(rb, w)...)
 	}
 	body = append(body, p.t.Past.Render(theme.Cut("by "+theme.Safe(rb.By)+": "+theme.Safe(rb.Trigger), w)))
@@ -66,7 +66,11 @@ func (p *Pane) byHand(rb *state.Rollback, w int) []string {
 		}
 	}
 	if len(rb.Manual) > 0 {
-		out = append(out, p.t.BadStrong.Render("do this by hand, in this order:"))
+		text := "do this by hand, in this order:"
+		if rb.Status == state.RollbackDone {
+			text = "left to do by hand:"
+		}
+		out = append(out, p.t.BadStrong.Render(text))
 	}
 	for i, step := range rb.Manual {
 		for j, l := range theme.Wrap(theme.Safe(step), max(w-4, 1)) {
@@ -123,6 +127,9 @@ func (p *Pane) backLine(in *state.Incident) string {
 	case state.RollbackRunning:
 		return p.t.RunningStrong.Render(fmt.Sprintf("%srunning %d of %d", head, done, len(rb.Ops)))
 	case state.RollbackDone:
+		if len(rb.Manual) > 0 {
+			return p.t.GoodStrong.Render(head+"done") + p.t.BadStrong.Render(", not all of it: open the rollout pane")
+		}
 		return p.t.GoodStrong.Render(head+"done") + p.t.Past.Render("  "+theme.Safe(rb.Verified))
 	}
 	return p.t.BadStrong.Render(head + "FAILED, do it by hand: open the rollout pane")

@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mayday/state"
+	"mayday/state/runbook"
+)
+
+func (a *app) rollbackCommand() *cobra.Command {
+	var want undo
+	var preserve bool
+	c := &cobra.Command{Use: "rollback", Short: "Take production back to the version before this incident's rollout", Args: args(cobra.NoArgs),
+		Long: "rollback does what R does in the cockpit, waits until it is verified, and says how it went:\nexit 3 rolled back, 4 the rollback failed. Without --immediate the grace time runs first.\n\n" +
+			"Data is preserved: the database stays as it is. With --with-database its schema is taken back\n" +
+			"too, behind traffic and workload, as rollback.database in the runbook says: backup, rollback,\n" +
+			"integrity check. That works after a rollback, too.",
+		Example: "  mayday rollback --immediate\n  mayday rollback --with-database",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if preserve && want.database {
+				return usage{&state.Problem{What: "--preserve-data and --with-database contradict each other", Do: "Data is preserved unless --with-database is given."}}
+			}
+			return a.rollback(c.Context(), want)
+		}}
+	f := c.Flags()
+	f.BoolVar(&want.immediate, "immediate", false, "no grace time")
+	f.BoolVar(&want.database, "with-database", false, "take the database's schema back too")
+	f.BoolVar(&preserve, "preserve-data", false, "keep the database as it is (the default)")
+	return c
+}
+
+// undo is how a rollback is wanted.
+type undo struct{ immediate, database bool }
+
+// keeperTime is how long a rollback waits for a keeper (or to become it) before
+// this process takes production back by itself (real time).
+const keeperTime = 1500 * time.Millisecond
+
+func (a *app) rollback(ctx context.Context, want undo) error {
+	soon, cancel := context.WithTimeout(ctx, keeperTime)
+	s, err := a.join(soon, "cli", true)
+	cancel()
+	if ctx.Err() == nil && (state.HasCode(err, "no-keeper") || errors.Is(err, context.DeadlineExceeded)) {
+		return a.rollbackHere(ctx, want)
+	}
+	if err != nil {
+		return err
+	}
+	if want.database && !s.rb.Rollback.Database.Undoes() {
+		return errors.Join(noDatabase(s.rb), s.Close("the command is done"))
+	}
+	var intent state.Intent = state.Arm{Trigger: "mayday rollback", WithDatabase: want.database}
+	if want.immediate {
+		intent = state.Fire{Trigger: "mayday rollback", WithDatabase: want.database}
+	}
+	scene := state.NewScene()
+	sent := make(chan error, 1)
+	go func() {
+		soon, cancel := context.WithTimeout(ctx, keeperTime)
+		defer cancel()
+		_, err := s.Do(soon, intent)
+		sent <- err
+	}()
+	err = a.followRollback(ctx, s, scene, want, sent)
+	if errors.Is(err, errSilent) && ctx.Err() == nil {
+		return errors.Join(a.rollbackHere(ctx, want), s.Close("the keeper does not answer"))
+	}
+	return errors.Join(err, s.Close("the rollback is over"))
+}
+
+// noDatabase refuses before anything is done: without the flag, it works.
+func noDatabase(rb *runbook.Runbook) error {
+	return usage{&state.Problem{What: "nothing was done: the runbook does not say how to take the database back", Why: "there is no rollback.database.rollback in " + rb.Path,
+		Do: "Roll back without --with-database, then take the database back by hand."}}
+}
+
+// errSilent: the keeper did not answer in time.
+var errSilent = errors.New("the keeper does not answer")
+
+// rollbackHere rolls back without the keeper, which hangs.
+func (a *app) rollbackHere(ctx context.Context, want undo) error {
+	fmt.Fprintln(a.err, "mayday: the keeper does not answer; this process rolls back")
+	rb, rbErr := nearRunbook()
+	f, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
+	if err != nil || !ok {
+		return errors.Join(err, exit{exitFailed})
+	}
+	if rb, err = runbookOf(f.in); err != nil {
+		return err
+	}
+	if want.database && !rb.Rollback.Database.Undoes() {
+		return noDatabase(rb)
+	}
+	alone := &session{folder: f.folder, rb: rb, now: a.now}
+	if err := alone.rollbackHere(ctx, want.database); err != nil {
+		if state.HasCode(err, "nothing") {
+			return err
+		}
+		a.complain(err)
+		return exit{exitRollbackFailed}
+	}
+	return errors.Join(a.done("rolled back; the next keeper takes it into the journal"), exit{exitRolledBack})
+}
+
+// rollbackOver says how the rollback that was asked for ended, if it has. began: it
+// is under way, or was when we asked; what earlier attempts left does not count.
+func rollbackOver(in *state.Incident, want undo, began bool) (state.RollbackStatus, bool) {
+	rb, r := in.Rollback.Status, in.Production()
+	switch {
+	case want.database && rb == state.RollbackDone && !in.Rollback.Database:
+	case rb == state.RollbackDone && r != nil && r.Status == state.RolloutRolledBack:
+		return rb, true
+	case began && (rb == state.RollbackFailed || rb == ""):
+		return rb, true
+	}
+	return "", false
+}
+
+// followRollback prints what happens until the rollback has ended.
+func (a *app) followRollback(ctx context.Context, s *session, scene *state.Scene, want undo, sent chan error) error {
+	accepted, began := false, false
+	for {
+		rb := &scene.Incident.Rollback
+		if scene.Incident.Seq >= scene.Hello.Head {
+			began = began || rb.Status == state.RollbackArmed || rb.Status == state.RollbackRunning
+		}
+		if status, over := rollbackOver(scene.Incident, want, began); over && accepted {
+			for _, m := range rb.Manual {
+				fmt.Fprintln(a.err, "by hand: "+state.Clean(m))
+			}
+			switch status {
+			case state.RollbackDone:
+				return errors.Join(a.done("rolled back: "+rb.Verified), exit{exitRolledBack})
+			case state.RollbackFailed:
+				if rb.Problem != nil {
+					a.complain(rb.Problem)
+				}
+				return exit{exitRollbackFailed}
+			}
+			return errors.Join(a.done("the rollback was stopped by a colleague"), exit{exitPerson})
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-sent:
+			var refusal *state.Problem
+			if err != nil && !errors.As(err, &refusal) {
+				return fmt.Errorf("%w: %w", errSilent, err)
+			}
+			if err != nil {
+				return err
+			}
+			accepted = true
+			sent = nil
+		case f, ok := <-s.Frames():
+			if !ok {
+				return &state.Problem{What: "the keeper is gone", Do: "Run mayday rollback again."}
+			}
+			if err := scene.Fold(f); err != nil {
+				return err
+			}
+			if f.Event != nil && accepted && !a.flags.json {
+				if err := a.printEvent(scene.Incident, *f.Event); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
