@@ -7,7 +7,8 @@ import (
 
 // allowed says whether an account may send an intent. The keeper's own account
 // may do everything; people of the runbook what their roles are for; strangers
-// nothing. Taking production back needs no role: whoever was let in may press R.
+// nothing. Taking production back needs no role: whoever was let in may press R. The
+// database is another matter: data is lost.
 func allowed(rb *runbook.Runbook, user string, own bool, intent state.Intent) *state.Problem {
 	if own {
 		return nil
@@ -17,9 +18,17 @@ func allowed(rb *runbook.Runbook, user string, own bool, intent state.Intent) *s
 		return &state.Problem{Code: "stranger", What: "you are not in this incident", Why: "the runbook names nobody with the account " + user,
 			Do: "Ask whoever keeps the incident to add you under people in the runbook."}
 	}
-	switch intent.(type) {
-	case state.Preview, state.DraftUpdate, state.Ack, state.AddNote, state.Sign, state.Remark, state.Arm, state.Fire, state.Disarm:
+	switch v := intent.(type) {
+	case state.Preview, state.DraftUpdate, state.Ack, state.AddNote, state.Sign, state.Remark, state.Disarm:
 		return nil
+	case state.Arm:
+		if !v.WithDatabase {
+			return nil
+		}
+	case state.Fire:
+		if !v.WithDatabase {
+			return nil
+		}
 	}
 	for _, role := range p.Roles {
 		switch role {

@@ -53,7 +53,10 @@ type wrapped struct {
 	After *aftermath      `json:"after"`
 }
 
-// what says what a hook does, once it did.
+// names are the hooks' for a person.
+var names = map[string]string{"cache": "cache", "cdn": "CDN", "dns": "DNS"}
+
+// what says what a hook did.
 var what = map[string]string{"cache": "cache invalidated", "cdn": "CDN purged", "dns": "DNS checked"}
 
 // not says what is missing where it did not.
@@ -84,7 +87,7 @@ func (a *after) Plan(ctx context.Context, order steps.Order) (state.Plan, error)
 	}
 	for _, key := range m.Hooks.those(runbook.AfterHooks...) {
 		h := m.Hooks[key]
-		title := what[key] + ": " + a.redact.Text(Quote(v.replace(h.Run...)))
+		title := names[key] + ": " + a.redact.Text(Quote(v.replace(h.Run...)))
 		if slices.Contains(m.Required, key) {
 			title += " (required)"
 		}
@@ -210,7 +213,7 @@ func (a *after) undo(ctx context.Context, plan state.Plan, fence steps.Fence, re
 
 // one runs one hook as an operation.
 func (a *after) one(ctx context.Context, m *aftermath, key string, v values, report func(state.RollbackOp)) error {
-	_, err := reported(report, key, what[key], func() (string, error) {
+	_, err := reported(report, key, names[key], func() (string, error) {
 		res, err := a.run(ctx, m.Hooks[key], v, a.rollback.Hooks()[key])
 		return "in " + res.Duration.Round(time.Millisecond).String(), err
 	})

@@ -41,11 +41,11 @@ func (a *after) rememberDatabase(ctx context.Context, d *runbook.Database, v val
 func (d *database) title() string {
 	switch {
 	case d.Migration == "":
-		return "database kept as it is"
+		return "database (stays as it is)"
 	case !d.Hooks.have("rollback"):
-		return "database kept as it is (migration " + d.Migration + ")"
+		return "database (stays as it is, at migration " + d.Migration + ")"
 	}
-	return "database kept as it is; with --with-database: back to migration " + d.Migration
+	return "database, only with --with-database: back to migration " + d.Migration
 }
 
 // with adds what the database's hooks are told.

@@ -221,7 +221,7 @@ func databaseBack(t *testing.T, p *postgres, restore func(*testing.T, string, st
 	s := f.with(r)
 	plan := f.rolledOut(t, s)
 	version := func() string { return p.sql(t, "shop", "select max(version) from schema_migrations") }
-	if last := plan.Inverse[len(plan.Inverse)-1]; last.Title != "database kept as it is; with --with-database: back to migration 41" {
+	if last := plan.Inverse[len(plan.Inverse)-1]; last.Title != "database, only with --with-database: back to migration 41" {
 		t.Errorf("the plan says %q", last.Title)
 	}
 	proof, err := s.Prove(t.Context(), plan, true)

@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "incident": recorded},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "incident": recorded, "rolledout": rolledOut},
 	})
 }
 

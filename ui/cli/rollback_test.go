@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mayday/state"
+	"mayday/state/journal"
+	"mayday/state/runbook"
+	"mayday/steps"
+	"mayday/steps/shell"
+)
+
+// rolledOut takes an incident's rollout to its last stage, by the script strategy of
+// mayday.yaml in the script's folder, and dies: rolledout ID.
+func rolledOut(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: rolledout ID")
+	}
+	rb, err := runbook.Load(ts.MkAbs("mayday.yaml"))
+	ts.Check(err)
+	home := ts.Getenv("MAYDAY_HOME")
+	script := shell.Script(shell.ScriptOptions{Service: rb.Service, Environments: rb.Environments, Fences: filepath.Join(home, "fences")})
+	s := shell.After(map[string]steps.Strategy{"script": script}, rb, nil)["script"]
+	env, _ := rb.Production()
+	j, events, err := journal.Open(journal.Folder(home, args[0]))
+	ts.Check(err)
+	at := events[len(events)-1].Time
+	told := func(facts ...state.Fact) {
+		for _, f := range facts {
+			at = at.Add(time.Second)
+			_, err := j.Append(at, state.Actor{User: "alice", Host: "bastion-1", PID: 4711, Via: "cockpit"}, 0, f)
+			ts.Check(err)
+		}
+	}
+	ctx, fence := context.Background(), steps.Fence{Incident: args[0]}
+	p, err := s.Plan(ctx, steps.Order{ID: "r1", Environment: env, Version: "v1.2.4", Previous: "v1.2.3", Incident: args[0]})
+	ts.Check(err)
+	told(state.RolloutLaid{Plan: p, Item: "10.deploy"}, state.RolloutStarted{Rollout: "r1", Item: "10.deploy"})
+	for i := range len(p.Stages) - 1 {
+		told(state.StageStarted{Rollout: "r1", Stage: i})
+		effect, err := s.Stage(ctx, p, i, fence, io.Discard)
+		ts.Check(err)
+		told(state.StageEffected{Rollout: "r1", Stage: i, Effect: effect.Text})
+	}
+	ts.Check(j.Close())
+}
