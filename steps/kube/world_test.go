@@ -3,6 +3,7 @@ package kube_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -51,9 +52,13 @@ var (
 	httpRoutes      = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
 )
 
-// TestMain spends memory for time: many small clusters make much garbage.
+// TestMain spends memory for time: many small clusters make much garbage, and tests
+// mostly wait for pods.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400)
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
