@@ -46,7 +46,7 @@ func (v Verdict) Worse() int {
 // metrics pane and the replay know it. How it is asked is in Query and Target.
 type Probe struct {
 	Name     string   `json:"name"`  // unique in an incident: "error rate new"
-	Kind     string   `json:"kind"`  // prometheus, http, rollout, tcp, tls, grpc, dns, command, log, pod-log
+	Kind     string   `json:"kind"`  // prometheus, http, rollout, tcp, tls, grpc, dns, command, log, pod-log, alerts, alertmanager, rules
 	Query    string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver", a command, a path, a label selector
 	Unit     string   `json:"unit,omitempty"`
 	Warn     *float64 `json:"warn,omitempty"`
@@ -74,7 +74,8 @@ type Probe struct {
 	// Args are a command with its arguments, Env what it gets to know of the incident.
 	Args []string `json:"args,omitempty"`
 	Env  []string `json:"env,omitempty"`
-	// Pattern is what a log's lines must match to be counted, Container whose of a pod.
+	// Pattern is what a log's lines must match to be counted (of a file of rules, which
+	// alerts count), Container whose log of a pod.
 	Pattern   string `json:"pattern,omitempty"`
 	Container string `json:"container,omitempty"`
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/tsdb"
 
 	"mayday/state"
@@ -98,6 +99,7 @@ func New(opt Options) (*Local, error) {
 	l.engine = promql.NewEngine(promql.EngineOpts{
 		MaxSamples: maxQuery, Timeout: 30 * time.Second,
 		EnableAtModifier: true, EnableNegativeOffset: true,
+		Parser: parser.NewParser(parser.Options{EnableExperimentalFunctions: true}),
 	})
 	return l, nil
 }

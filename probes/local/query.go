@@ -29,10 +29,7 @@ func (l *Local) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Reading, error) {
 	q, err := l.engine.NewInstantQuery(ctx, storage.QueryableFunc(l.querier), nil, expr, at)
 	if err != nil {
-		return probes.Reading{}, &state.Problem{
-			What: "the query cannot be read", Why: state.Clean(err.Error()),
-			Do: "Correct the probe's query", Code: "prometheus-query",
-		}
+		return probes.Reading{}, unread(err)
 	}
 	defer q.Close()
 	res := q.Exec(ctx)
@@ -50,6 +47,13 @@ func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Re
 		r.At = newest
 	}
 	return r, err
+}
+
+func unread(err error) error {
+	return &state.Problem{
+		What: "the query cannot be read", Why: state.Clean(err.Error()),
+		Do: "Correct the probe's query", Code: "prometheus-query",
+	}
 }
 
 // late says whether scraping had stopped well before at, and when.

@@ -39,18 +39,22 @@ type Asker struct {
 	api    v1.API
 	client *http.Client
 	name   string // the URL without its password
+	what   string // what answers there, and the runbook's key for it
+	key    string
 }
 
 var _ probes.Asker = (*Asker)(nil)
 
 // New makes an Asker; it does not connect. A URL or HTTP configuration that cannot
 // work is a *state.Problem.
-func New(opt Options) (*Asker, error) {
+func New(opt Options) (*Asker, error) { return newAsker(opt, "Prometheus", "prometheus") }
+
+func newAsker(opt Options, what, key string) (*Asker, error) {
 	u, err := url.Parse(opt.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, &state.Problem{
-			What: "prometheus.url is not a web address", Why: state.Clean(opt.URL),
-			Do: "Write it as https://prometheus.example.org", Code: "prometheus-url",
+			What: key + ".url is not a web address", Why: state.Clean(opt.URL),
+			Do: "Write it as https://" + key + ".example.org", Code: "prometheus-url",
 		}
 	}
 	cfg := config.DefaultHTTPClientConfig
@@ -67,7 +71,7 @@ func New(opt Options) (*Asker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
 	}
-	return &Asker{api: v1.NewAPI(c), client: client, name: u.Redacted()}, nil
+	return &Asker{api: v1.NewAPI(c), client: client, name: u.Redacted(), what: what, key: key}, nil
 }
 
 // Close drops idle connections. Questions in flight go on.
@@ -75,11 +79,8 @@ func (a *Asker) Close() { a.client.CloseIdleConnections() }
 
 // Ask evaluates p.Query at the incident time at.
 func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Reading, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
-	}
+	ctx, cancel := patient(ctx)
+	defer cancel()
 	var opts []v1.Option
 	if end, ok := ctx.Deadline(); ok {
 		// The server stops too, so that a slow query does not pile up on it.
@@ -87,10 +88,7 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 	}
 	v, warnings, err := a.api.Query(ctx, p.Query, at, opts...)
 	if err != nil {
-		if ctx.Err() != nil {
-			return probes.Reading{}, fmt.Errorf("prometheus at %s: %w", a.name, ctx.Err())
-		}
-		return probes.Reading{}, a.explain(err)
+		return probes.Reading{}, a.failed(ctx, err)
 	}
 	r, err := reading(v)
 	if err != nil {
@@ -136,39 +134,39 @@ func (a *Asker) explain(err error) error {
 	switch {
 	case errors.As(err, &page):
 		return &state.Problem{
-			What: fmt.Sprintf("asked Prometheus at %s, got a web page (HTML, status %d)", a.name, page.status),
+			What: fmt.Sprintf("asked %s at %s, got a web page (HTML, status %d)", a.what, a.name, page.status),
 			Why:  "likely a login page or a proxy in between" + page.title(),
-			Do:   "Open the URL in a browser, then correct prometheus.url or its credentials", Code: "prometheus-html",
+			Do:   "Open the URL in a browser, then correct " + a.key + ".url or its credentials", Code: "prometheus-html",
 		}
 	case errors.As(err, &large):
 		return &state.Problem{
-			What: fmt.Sprintf("the answer of Prometheus at %s is larger than %d MiB", a.name, maxBody>>20),
+			What: fmt.Sprintf("the answer of %s at %s is larger than %d MiB", a.what, a.name, maxBody>>20),
 			Do:   "Aggregate in the query, such as sum(…)", Code: "prometheus-large",
 		}
 	case errors.As(err, &apiErr) && apiErr.Type == v1.ErrBadData:
-		return &state.Problem{What: "Prometheus refuses the query", Why: state.Clean(apiErr.Msg), Do: "Correct the probe's query", Code: "prometheus-query"}
+		return &state.Problem{What: a.what + " refuses the query", Why: state.Clean(apiErr.Msg), Do: "Correct the probe's query", Code: "prometheus-query"}
 	case errors.As(err, &apiErr) && denied(apiErr):
 		return &state.Problem{
-			What: "Prometheus at " + a.name + " does not let mayday in", Why: state.Clean(apiErr.Msg + ": " + detail(apiErr.Detail)),
-			Do: "Set the credentials, or the tenant's header, in prometheus.http", Code: "prometheus-denied",
+			What: a.what + " at " + a.name + " does not let mayday in", Why: state.Clean(apiErr.Msg + ": " + detail(apiErr.Detail)),
+			Do: "Set the credentials, or the tenant's header, in " + a.key + ".http", Code: "prometheus-denied",
 		}
 	case errors.As(err, &apiErr) && apiErr.Type != v1.ErrBadResponse:
 		why := apiErr.Msg
 		if d := detail(apiErr.Detail); d != "" {
 			why += ": " + d
 		}
-		return &state.Problem{What: "Prometheus at " + a.name + " answered with an error", Why: state.Clean(why), Code: "prometheus-error"}
+		return &state.Problem{What: a.what + " at " + a.name + " answered with an error", Why: state.Clean(why), Code: "prometheus-error"}
 	}
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		return &state.Problem{
-			What: "Prometheus at " + a.name + " cannot be reached", Why: state.Clean(ue.Err.Error()),
-			Do: "Check prometheus.url, the network and the VPN", Code: "prometheus-unreachable",
+			What: a.what + " at " + a.name + " cannot be reached", Why: state.Clean(ue.Err.Error()),
+			Do: "Check " + a.key + ".url, the network and the VPN", Code: "prometheus-unreachable",
 		}
 	}
 	return &state.Problem{
-		What: "what answers at " + a.name + " is not Prometheus", Why: state.Clean(err.Error()),
-		Do: "Check prometheus.url", Code: "prometheus-garbage",
+		What: "what answers at " + a.name + " is not " + a.what, Why: state.Clean(err.Error()),
+		Do: "Check " + a.key + ".url", Code: "prometheus-garbage",
 	}
 }
 

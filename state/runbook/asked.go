@@ -1,6 +1,9 @@
 package runbook
 
 import (
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"mayday/state"
@@ -18,6 +21,9 @@ const (
 	KindCommand    = "command"
 	KindLog        = "log"
 	KindPodLog     = "pod-log"
+	KindAlerts     = "alerts"
+	KindManager    = "alertmanager"
+	KindRules      = "rules"
 )
 
 // asks lists what a probe can ask, by the keys of the file, and whether it does.
@@ -26,7 +32,8 @@ func (p *Probe) asks() (keys []string, set []bool) {
 		key string
 		set bool
 	}{{"query", p.Query != ""}, {"http", p.HTTP != nil}, {"rollout", p.Rollout != ""}, {"tcp", p.TCP != ""}, {"tls", p.TLS != ""},
-		{"grpc", p.GRPC != nil}, {"dns", p.DNS != nil}, {"command", p.Command != nil}, {"log", p.Log != nil}} {
+		{"grpc", p.GRPC != nil}, {"dns", p.DNS != nil}, {"command", p.Command != nil}, {"log", p.Log != nil},
+		{"alerts", p.Alerts != nil}, {"rules", p.Rules != nil}} {
 		keys, set = append(keys, a.key), append(set, a.set)
 	}
 	return keys, set
@@ -76,6 +83,13 @@ func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
 			s.Kind, s.Query = KindPodLog, fill(p.Log.Pods)
 		}
 		s.Pattern, s.Container = p.Log.Pattern, p.Log.Container
+	case p.Alerts != nil:
+		s.Kind, s.Query = KindAlerts, fill(selector(p.Alerts.Match))
+		if p.Alerts.From == KindManager {
+			s.Kind = KindManager
+		}
+	case p.Rules != nil:
+		s.Kind, s.Query, s.Pattern = KindRules, p.Rules.File, fill(selector(p.Rules.Match))
 	}
 	return s
 }
@@ -96,6 +110,15 @@ func (d *DNS) line() string {
 		out += " @" + r
 	}
 	return out
+}
+
+// selector writes labels to match as PromQL does.
+func selector(match map[string]string) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(match)) {
+		out = append(out, name+"=~"+strconv.Quote(match[name]))
+	}
+	return "{" + strings.Join(out, ",") + "}"
 }
 
 // JoinURL puts a check's path behind an environment's URL; a whole URL stays.

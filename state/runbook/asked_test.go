@@ -28,9 +28,13 @@ probes:
   - {name: command, command: [./check, "{new}"], warn: 1}
   - {name: log, log: {file: log/app.log, pattern: panic}}
   - {name: pods log, log: {pods: "app=shop,version={new}", container: app, pattern: ERROR}}
+  - {name: alerts, alerts: {from: prometheus, match: {version: "{new}", severity: "critical|page"}}}
+  - {name: manager, alerts: {from: alertmanager}, crit: 2}
+  - {name: rules, rules: {file: rules/shop.yml, match: {severity: critical}}}
+alertmanager: https://alertmanager.example.com
 `)
 	every, stale := 5*second, state.Duration(15*time.Second)
-	fifth, warn, crit, three, half, one := 0.1, 21.0, 7.0, 3.0, 0.5, 1.0
+	fifth, warn, crit, three, half, one, none, two := 0.1, 21.0, 7.0, 3.0, 0.5, 1.0, 0.0, 2.0
 	want := []state.Probe{
 		{Name: "query", Kind: "prometheus", Query: `up{v="v2"}`},
 		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Contains: "v2", JSON: map[string]string{"v[0]": "v2"}},
@@ -44,6 +48,9 @@ probes:
 		{Name: "command", Kind: "command", Query: "./check v2", Args: []string{"./check", "v2"}, Env: []string{"ENVIRONMENT=production", "VERSION=v2", "PREVIOUS_VERSION=v1"}, Warn: &one},
 		{Name: "log", Kind: "log", Query: "/srv/shop/log/app.log", Pattern: "panic", Unit: "lines"},
 		{Name: "pods log", Kind: "pod-log", Query: "app=shop,version=v2", Container: "app", Pattern: "ERROR", Unit: "lines"},
+		{Name: "alerts", Kind: "alerts", Query: `{severity=~"critical|page",version=~"v2"}`, Unit: "alerts", Warn: &none},
+		{Name: "manager", Kind: "alertmanager", Query: "{}", Unit: "alerts", Crit: &two},
+		{Name: "rules", Kind: "rules", Query: "/srv/shop/rules/shop.yml", Pattern: `{severity=~"critical"}`, Unit: "alerts", Warn: &none},
 	}
 	fill := strings.NewReplacer("{new}", "v2", "{old}", "v1", "{service}", "shop").Replace
 	for i, p := range rb.Probes {

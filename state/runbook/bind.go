@@ -131,6 +131,7 @@ var (
 	commandType  = reflect.TypeFor[Command]()
 	scriptType   = reflect.TypeFor[Script]()
 	promType     = reflect.TypeFor[Prometheus]()
+	managerType  = reflect.TypeFor[Alertmanager]()
 )
 
 // value fills v, whose defaults are laid down already, from a node.
@@ -165,6 +166,12 @@ func (b *binder) value(n ast.Node, v reflect.Value, path string) {
 		}
 	case promType:
 		if !b.prometheus(n, v, at, path) {
+			return
+		}
+	case managerType:
+		if s, ok := n.(*ast.StringNode); ok {
+			v.Addr().Interface().(*Alertmanager).URL = s.Value
+			b.at[path+".url"] = at
 			return
 		}
 	}

@@ -284,6 +284,10 @@ func (b *binder) httpCheck(path string, c *Check, base string) {
 func (r *Runbook) checkMetrics(b *binder) {
 	p := r.Prometheus
 	b.server("prometheus", p.URL, p.HTTP)
+	b.server("alertmanager", r.Alertmanager.URL, r.Alertmanager.HTTP)
+	if r.Alertmanager.URL == "" && b.set("alertmanager") {
+		b.fail("alertmanager", "alertmanager needs url")
+	}
 	if p.URL != "" && p.Local {
 		b.fail("prometheus", "prometheus is either a server (url) or local, not both")
 	}

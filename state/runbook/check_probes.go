@@ -13,6 +13,11 @@ import (
 	"mayday/state"
 )
 
+var (
+	alertSources = []string{"prometheus", "alertmanager"}
+	labelName    = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+)
+
 var dnsTypes = []string{"A", "AAAA", "CNAME", "MX", "NS", "TXT"}
 
 func (r *Runbook) checkProbes(b *binder) {
@@ -77,6 +82,7 @@ func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
 	if p.Log != nil {
 		b.log(path+".log", p.Log)
 	}
+	r.alerts(b, path, p)
 	b.word(path+".role", "role", string(p.Role), probeRoles)
 	b.positive(path+".every", p.Every)
 	b.positive(path+".timeout", p.Timeout)
@@ -160,5 +166,39 @@ func (b *binder) log(path string, l *Log) {
 		b.fail(path+".pattern", "%s.pattern cannot be read: %v", path, err)
 	} else if l.Pattern == "" {
 		b.fail(path, "%s needs a pattern that the lines to count match", path)
+	}
+}
+
+// alerts checks probes that count alerts.
+func (r *Runbook) alerts(b *binder, path string, p *Probe) {
+	if a := p.Alerts; a != nil {
+		b.word(path+".alerts.from", "source of alerts", a.From, alertSources)
+		b.match(path+".alerts.match", a.Match)
+		if a.From == "prometheus" && r.Prometheus.URL == "" {
+			b.fail(path+".alerts", "%s.alerts needs a server that raises them: set prometheus or alertmanager to a URL, or evaluate a file of rules (rules: {file: …})", path)
+		}
+		if a.From == "alertmanager" && r.Alertmanager.URL == "" {
+			b.fail(path+".alerts.from", "%s.alerts.from needs alertmanager: set it to a URL", path)
+		}
+	}
+	if u := p.Rules; u != nil {
+		b.match(path+".rules.match", u.Match)
+		if u.File == "" {
+			b.fail(path+".rules", "%s.rules needs file", path)
+		}
+		if r.Prometheus.URL == "" && !r.Prometheus.Local {
+			b.fail(path+".rules", "%s.rules needs metrics: set prometheus to a URL or to local", path)
+		}
+	}
+}
+
+func (b *binder) match(path string, match map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(match)) {
+		if _, err := regexp.Compile(match[name]); err != nil {
+			b.fail(path+"."+name, "%s.%s is no regular expression: %v", path, name, err)
+		}
+		if !labelName.MatchString(name) {
+			b.fail(path+"."+name, "%q is not the name of a label", name)
+		}
 	}
 }

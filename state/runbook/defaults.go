@@ -87,6 +87,7 @@ func (r *Runbook) finish(b *binder) {
 		r.Commands[name] = c
 	}
 	r.web(b, "prometheus.http", r.Prometheus.HTTP)
+	r.web(b, "alertmanager.http", r.Alertmanager.HTTP)
 	for i, t := range r.Prometheus.Targets {
 		if file, ok := strings.CutPrefix(t, "file:"); ok {
 			r.Prometheus.Targets[i] = "file:" + r.abs(file, "")
@@ -106,6 +107,15 @@ func (r *Runbook) finish(b *binder) {
 		r.command(p.Command)
 		if p.Log != nil {
 			p.Log.File = r.abs(p.Log.File, "")
+		}
+		if p.Rules != nil {
+			p.Rules.File = r.abs(p.Rules.File, "")
+		}
+		if p.Alerts != nil && p.Alerts.From == "" {
+			p.Alerts.From = "prometheus"
+			if r.Alertmanager.URL != "" {
+				p.Alerts.From = "alertmanager"
+			}
 		}
 	}
 }
@@ -131,6 +141,10 @@ func (p *Probe) finish() {
 		unit = "s"
 	case p.Log != nil:
 		unit = "lines"
+	case p.Alerts != nil, p.Rules != nil:
+		if unit = "alerts"; p.Warn == nil && p.Crit == nil {
+			p.Warn = new(float64) // more than none
+		}
 	}
 	p.Unit = cmp.Or(p.Unit, unit)
 }

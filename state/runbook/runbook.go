@@ -18,6 +18,7 @@ type Runbook struct {
 	Environments map[string]Environment          `yaml:"environments"`
 	Commands     map[string]Command              `yaml:"commands"`
 	Prometheus   Prometheus                      `yaml:"prometheus"`
+	Alertmanager Alertmanager                    `yaml:"alertmanager"`
 	Presets      []string                        `yaml:"presets"` // probe sets by one word: "golden-signals"
 	Probes       []Probe                         `yaml:"probes"`
 	Gate         Gate                            `yaml:"gate"`
@@ -185,7 +186,13 @@ type Prometheus struct {
 	Timeout  state.Duration `yaml:"timeout"`  // real; default 5s
 }
 
-// Probe is one thing to look at. Exactly one of the fields from Query to Log is set;
+// Alertmanager says where alerts are gathered. In the file it is a URL or this mapping.
+type Alertmanager struct {
+	URL  string `yaml:"url"`
+	HTTP *Web   `yaml:"http"`
+}
+
+// Probe is one thing to look at. Exactly one of the fields from Query to Rules is set;
 // {new}, {old} and {service} in them are replaced.
 type Probe struct {
 	Name     string         `yaml:"name"`
@@ -198,6 +205,8 @@ type Probe struct {
 	DNS      *DNS           `yaml:"dns"`     // the value is the share of resolvers that answer what is wanted
 	Command  *Command       `yaml:"command"` // the value is the number it prints; an exit code that is not 0 is crit
 	Log      *Log           `yaml:"log"`     // the value is the number of lines that matched since the last look
+	Alerts   *Alerts        `yaml:"alerts"`  // the value is the number of alerts that fire
+	Rules    *Rules         `yaml:"rules"`   // the same, of a file of rules that mayday evaluates itself
 	Unit     string         `yaml:"unit"`
 	Warn     *float64       `yaml:"warn"`
 	Crit     *float64       `yaml:"crit"`
@@ -233,6 +242,18 @@ type Log struct {
 	Pods      string `yaml:"pods"`      // a label selector: "app=shop,version={new}"
 	Container string `yaml:"container"` // of the pods; default: all
 	Pattern   string `yaml:"pattern"`   // a regular expression (RE2)
+}
+
+// Alerts are those that a server raises.
+type Alerts struct {
+	From  string            `yaml:"from"`  // prometheus or alertmanager; default: the latter where the runbook has one
+	Match map[string]string `yaml:"match"` // labels, and the regular expressions that must match all of their values
+}
+
+// Rules is a file of Prometheus' alerting and recording rules.
+type Rules struct {
+	File  string            `yaml:"file"`
+	Match map[string]string `yaml:"match"` // as in Alerts
 }
 
 // Gate says what a verdict does to a stage: pass, wait, ask or rollback.

@@ -28,7 +28,7 @@ var choices = map[string][]string{
 	"Repo.model": models, "Repo.from": froms, "Repo.branch": branches, "Version.scheme": schemes,
 	"Environment.strategy": strategies, "Gate.warn": gateWords, "Gate.crit": gateWords, "Gate.no_data": gateWords,
 	"Gate.stale": gateWords, "Gate.error": gateWords, "Rollback.on_exit": exits, "Rollback.required": AfterHooks, "Channel.kind": kinds,
-	"Channel.audiences": audiences, "Probe.role": probeRoles, "TLS.min_version": tlsVersions, "DNS.type": dnsTypes,
+	"Channel.audiences": audiences, "Probe.role": probeRoles, "TLS.min_version": tlsVersions, "DNS.type": dnsTypes, "Alerts.from": alertSources,
 	"Runbook.presets": slices.Sorted(maps.Keys(presets)),
 }
 
@@ -42,7 +42,7 @@ func schemaOf(t reflect.Type, field string) map[string]any {
 		return map[string]any{"anyOf": []any{object(t), schemaOf(reflect.TypeFor[[]string](), "")}}
 	case scriptType:
 		return map[string]any{"anyOf": []any{object(t), object(commandType), schemaOf(reflect.TypeFor[[]string](), "")}}
-	case promType:
+	case promType, managerType:
 		return map[string]any{"anyOf": []any{object(t), map[string]any{"type": "string"}}}
 	}
 	switch t.Kind() {

@@ -142,7 +142,8 @@ func (canary) asleep(ctx context.Context, r *run, can ref) (steps.Effect, error)
 			return true, "pods left to HorizontalPodAutoscaler " + r.s.Canary.Autoscaler, nil
 		}
 		text := fmt.Sprintf("%s %d pods", can.Name, v.d.Status.Replicas)
-		return v.heard() && v.d.Status.Replicas == r.s.Canary.Replicas, text, r.owned(can, v.d.Annotations)
+		seen := v.d.Generation <= v.d.Status.ObservedGeneration
+		return seen && v.d.Status.Replicas == r.s.Canary.Replicas, text, r.owned(can, v.d.Annotations)
 	})
 	return steps.Effect{Text: text}, err
 }
@@ -154,15 +155,15 @@ func (r *run) complete(o ref) func(view) (bool, string, error) {
 		if err := r.owned(o, v.d.Annotations); err != nil {
 			return false, "", err
 		}
-		if ok, text, err := rolledOut(v.d, v.asked); ok || err != nil {
+		if ok, text, err := rolledOut(v.d); ok || err != nil {
 			return ok, text, err
 		}
-		if v.heard() {
+		if v.d.Generation <= v.d.Status.ObservedGeneration {
 			if err := trouble(v.d, v.current, v.pods); err != nil {
 				return false, "", err
 			}
 		}
-		_, text, err := rolledOut(v.d, v.asked)
+		_, text, err := rolledOut(v.d)
 		return false, text, err
 	}
 }

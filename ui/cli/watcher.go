@@ -19,6 +19,7 @@ import (
 	"mayday/probes/prom"
 	"mayday/probes/rollout"
 	"mayday/probes/rpc"
+	"mayday/probes/rules"
 	"mayday/state"
 	"mayday/state/runbook"
 	"mayday/steps"
@@ -48,22 +49,21 @@ func newAskers(rb *runbook.Runbook, clock state.Clock, redact *shell.Redactor) (
 	web := health.New(health.Options{})
 	files := logs.NewFiles(redact.Text)
 	w.kinds[health.Kind], w.kinds[logs.KindFile] = web, files
-	w.beside(func(ctx context.Context) error {
-		<-ctx.Done()
-		web.Close()
-		files.Close()
-		return nil
-	})
+	w.beside(closing(web.Close))
+	w.beside(closing(files.Close))
 	switch {
 	case rb.Prometheus.Local:
 		l, err := local.New(local.Options{Targets: rb.Prometheus.Targets, Dir: rb.Dir, Interval: rb.Prometheus.Interval, Clock: clock, Job: rb.Service})
 		if err != nil {
 			return nil, fmt.Errorf("prometheus: local: %w", err)
 		}
-		w.kinds[prom.Kind] = l
+		w.kinds[prom.Kind], w.kinds[rules.Kind] = l, rules.New(l)
 		w.beside(l.Run)
 	case rb.Prometheus.URL != "":
-		w.kinds[prom.Kind] = server(rb.Prometheus)
+		w.server(rb.Prometheus)
+	}
+	if rb.Alertmanager.URL != "" {
+		w.manager(rb.Alertmanager)
 	}
 	return w, w.cluster(rb, redact)
 }
@@ -112,18 +112,43 @@ func (w *askers) rollouts(config *rest.Config, namespace string) error {
 	return nil
 }
 
-// server asks a Prometheus server. Where its settings cannot work, its probes say so
-// on the screen: an incident must open without metrics too.
-func server(p runbook.Prometheus) probes.Asker {
+// server adds what asks a Prometheus server. Where its settings cannot work, its
+// probes say so on the screen: an incident must open without metrics too.
+func (w *askers) server(p runbook.Prometheus) {
 	config, err := prom.HTTPConfig(p.HTTP)
-	if err != nil {
-		return refusing{err}
+	var a *prom.Asker
+	if err == nil {
+		a, err = prom.New(prom.Options{URL: p.URL, HTTP: config})
 	}
-	a, err := prom.New(prom.Options{URL: p.URL, HTTP: config})
 	if err != nil {
-		return refusing{err}
+		w.kinds[prom.Kind], w.kinds[prom.KindAlerts], w.kinds[rules.Kind] = refusing{err}, refusing{err}, refusing{err}
+		return
 	}
-	return a
+	w.kinds[prom.Kind], w.kinds[prom.KindAlerts], w.kinds[rules.Kind] = a, prom.Alerts{Asker: a}, rules.New(a)
+	w.beside(closing(a.Close))
+}
+
+func (w *askers) manager(m runbook.Alertmanager) {
+	config, err := prom.HTTPConfig(m.HTTP)
+	var a *prom.Alertmanager
+	if err == nil {
+		a, err = prom.NewAlertmanager(prom.Options{URL: m.URL, HTTP: config})
+	}
+	if err != nil {
+		w.kinds[prom.KindAlertmanager] = refusing{err}
+		return
+	}
+	w.kinds[prom.KindAlertmanager] = a
+	w.beside(closing(a.Close))
+}
+
+// closing makes what ends with the context of what ends at once.
+func closing(end func()) func(context.Context) error {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		end()
+		return nil
+	}
 }
 
 // refusing answers every probe with the reason why its kind cannot be asked.

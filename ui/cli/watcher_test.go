@@ -105,12 +105,14 @@ func alive(pid int) bool {
 // would be an error on the screen for ever.
 func TestEveryKindHasItsAsker(t *testing.T) {
 	kinds := []string{runbook.KindHTTP, runbook.KindTCP, runbook.KindTLS, runbook.KindGRPC, runbook.KindDNS, runbook.KindCommand,
-		runbook.KindLog, runbook.KindPodLog, runbook.KindPrometheus, runbook.KindRollout}
+		runbook.KindLog, runbook.KindPodLog, runbook.KindPrometheus, runbook.KindRollout,
+		runbook.KindAlerts, runbook.KindManager, runbook.KindRules}
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	rb := load(t, `
 service: shop
 environments: {production: {image: "shop:{version}"}}
 prometheus: {url: "http://127.0.0.1:1", http: {basic_auth: {username: bob, password_env: NOT_SET_ANYWHERE}}}
+alertmanager: {url: "http://127.0.0.1:1", http: {authorization: {credentials_env: NOT_SET_EITHER}}}
 probes: [{name: a, rollout: deployment/app}, {name: b, log: {pods: app=shop, pattern: x}}]
 `)
 	w, err := newAskers(rb, state.Clock{}, nil)
@@ -122,7 +124,7 @@ probes: [{name: a, rollout: deployment/app}, {name: b, log: {pods: app=shop, pat
 			t.Errorf("nobody asks %s", kind)
 		}
 	}
-	for kind, text := range map[string]string{"prometheus": "NOT_SET_ANYWHERE", "rollout": "kubeconfig", "pod-log": "kubeconfig"} {
+	for kind, text := range map[string]string{"prometheus": "NOT_SET_ANYWHERE", "alerts": "NOT_SET_ANYWHERE", "rules": "NOT_SET_ANYWHERE", "alertmanager": "NOT_SET_EITHER", "rollout": "kubeconfig", "pod-log": "kubeconfig"} {
 		if _, err := w.kinds[kind].Ask(t.Context(), state.Probe{}, time.Now()); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", kind, err)
 		}

@@ -118,7 +118,7 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 	}
 	actor := me(via)
 	clock := clockOf(rb)
-	redact := shell.NewRedactor(slices.Concat(post.Secrets(), prom.Secrets(rb.Prometheus.HTTP), shell.EnvSecrets(os.Environ()))...)
+	redact := shell.NewRedactor(slices.Concat(post.Secrets(), prom.Secrets(rb.Prometheus.HTTP), prom.Secrets(rb.Alertmanager.HTTP), shell.EnvSecrets(os.Environ()))...)
 	hub, background, err := watcher(rb, clock, redact)
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -142,8 +141,7 @@ func (s *store) update(res *resource, ns, name string, w write, change func(cur 
 	if len(errs) > 0 {
 		return nil, apierrors.NewInvalid(res.gvk().GroupKind(), name, errs)
 	}
-	if res.generation && (!apiequality.Semantic.DeepEqual(part(next, "Spec"), part(cur.obj, "Spec")) ||
-		res.noted && !maps.Equal(next.GetAnnotations(), cur.obj.GetAnnotations())) {
+	if res.generation && !apiequality.Semantic.DeepEqual(part(next, "Spec"), part(cur.obj, "Spec")) {
 		next.SetGeneration(next.GetGeneration() + 1)
 	}
 	if apiequality.Semantic.DeepEqual(next, cur.obj) {

@@ -1,0 +1,53 @@
+package prom
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+
+	"mayday/state"
+)
+
+// Vector evaluates PromQL at an incident time to all the series it gives; a scalar is
+// one series without labels. What is neither is a *state.Problem. Native histograms
+// are left out. Warnings say that the answer is partial.
+func (a *Asker) Vector(ctx context.Context, expr string, at time.Time) (out promql.Vector, warning string, err error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	v, warnings, err := a.api.Query(ctx, expr, at)
+	if err != nil {
+		return nil, "", a.failed(ctx, err)
+	}
+	if len(warnings) > 0 {
+		warning = "Prometheus warns: " + strings.Join(warnings, "; ")
+	}
+	switch v := v.(type) {
+	case model.Vector:
+		for _, s := range v {
+			if s.Histogram != nil {
+				continue
+			}
+			b := labels.NewScratchBuilder(len(s.Metric))
+			for name, value := range s.Metric {
+				b.Add(string(name), string(value))
+			}
+			b.Sort()
+			out = append(out, promql.Sample{Metric: b.Labels(), T: int64(s.Timestamp), F: float64(s.Value)})
+		}
+		return out, warning, nil
+	case *model.Scalar:
+		return promql.Vector{{T: int64(v.Timestamp), F: float64(v.Value)}}, warning, nil
+	}
+	return nil, "", &state.Problem{What: fmt.Sprintf("the query gives a %s, not series of numbers", v.Type()), Code: "prometheus-query"}
+}
+
+// Record does nothing: what the server's own recording rules make is there already.
+func (a *Asker) Record(context.Context, time.Time, promql.Vector, []labels.Labels) error { return nil }
+
+// Health knows nothing against the server: a question that it cannot answer fails.
+func (a *Asker) Health(time.Time) (time.Time, string, bool) { return time.Time{}, "", false }

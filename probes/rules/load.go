@@ -1,0 +1,119 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
+
+	"mayday/state"
+)
+
+// maxFile bounds a file of rules, in bytes.
+const maxFile = 4 << 20
+
+// renamed are the functions that have another name in Prometheus 3, whose language
+// the rules are read in.
+var renamed = map[string]string{"holt_winters": "double_exponential_smoothing"}
+
+// Load reads a file of rules as Prometheus has them, every file that "promtool check
+// rules" accepts but for functions that Prometheus 3 renamed: those are named in the
+// message, with what they are called now. What is wrong is a *state.Problem with
+// file, line and reason.
+func Load(path string) (*rulefmt.RuleGroups, error) {
+	info, err := os.Stat(path)
+	var text []byte
+	if err == nil && info.Size() > maxFile {
+		err = fmt.Errorf("it is larger than %d MiB", maxFile>>20)
+	}
+	if err == nil {
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		p := &state.Problem{What: "the rules in " + path + " cannot be read", Why: state.Clean(err.Error()), Do: "Check the path and its rights", Code: "rules-file"}
+		if errors.Is(err, fs.ErrNotExist) {
+			p.Why = "there is no such file"
+		}
+		return nil, p
+	}
+	groups, errs := rulefmt.Parse(text, false, model.UTF8Validation, newParser(), slog.New(slog.DiscardHandler))
+	if len(errs) == 0 {
+		return groups, nil
+	}
+	line, why := place(text, errs[0])
+	where := path
+	if line > 0 {
+		where = fmt.Sprintf("%s:%d", path, line)
+	}
+	if more := len(errs) - 1; more > 0 {
+		why += fmt.Sprintf(" (and %d more)", more)
+	}
+	p := &state.Problem{What: where + " is no rule", Why: state.Clean(why), Do: "Correct it; promtool check rules " + path + " says the same", Code: "rules-file"}
+	for old, now := range renamed {
+		if strings.Contains(why, fmt.Sprintf("unknown function with name %q", old)) {
+			p.Do = fmt.Sprintf("%s is called %s in Prometheus 3, whose language mayday speaks: write that", old, now)
+		}
+	}
+	return nil, p
+}
+
+// newParser reads the language of Prometheus 3 with all its functions.
+func newParser() parser.Parser {
+	return parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
+}
+
+var (
+	position = regexp.MustCompile(`^(\d+):\d+: (?:\d+:\d+: )?`)
+	quoted   = regexp.MustCompile(`"([^"]+)"`)
+	yamlLine = regexp.MustCompile(`line (\d+): `)
+)
+
+// place finds the line that an error is about.
+func place(text []byte, err error) (line int, why string) {
+	number := func(s string) int { n, _ := strconv.Atoi(s); return n } // digits: they matched
+	why = strings.TrimSpace(strings.ReplaceAll(err.Error(), "\n", " "))
+	if m := position.FindStringSubmatch(why); m != nil {
+		if why = strings.TrimPrefix(why, m[0]); m[1] != "0" {
+			return number(m[1]), why
+		}
+	}
+	if m := yamlLine.FindStringSubmatch(why); m != nil {
+		return number(m[1]), why
+	}
+	// Of a label or a template only the rule is told.
+	var of *rulefmt.Error
+	var nodes struct {
+		Groups []struct {
+			Name  string      `yaml:"name"`
+			Rules []yaml.Node `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	if errors.As(err, &of) && yaml.Unmarshal(text, &nodes) == nil {
+		for _, g := range nodes.Groups {
+			if g.Name == of.Group && of.Rule >= 1 && of.Rule <= len(g.Rules) {
+				return g.Rules[of.Rule-1].Line, why
+			}
+		}
+	}
+	// A duration or a name that is there twice is quoted: the last line that holds it.
+	for _, m := range quoted.FindAllStringSubmatch(why, -1) {
+		for i, l := range strings.Split(string(text), "\n") {
+			if _, value, ok := strings.Cut(l, ":"); ok && strings.Trim(value, " \"'\r") == m[1] {
+				line = i + 1
+			}
+		}
+		if line > 0 {
+			break
+		}
+	}
+	return line, why
+}

@@ -1,0 +1,189 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+
+	"mayday/probes"
+	"mayday/probes/probetest"
+	"mayday/state"
+)
+
+// source answers each expression by a vector.
+type source struct {
+	mu       sync.Mutex
+	of       map[string]promql.Vector
+	ask      func(ctx context.Context) error
+	warning  string
+	recorded []string
+	newest   time.Time
+	trouble  string
+	begun    bool
+}
+
+func (s *source) Vector(ctx context.Context, expr string, _ time.Time) (promql.Vector, string, error) {
+	if s.ask != nil {
+		if err := s.ask(ctx); err != nil {
+			return nil, "", err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.of[expr], s.warning, nil
+}
+
+func (s *source) Record(_ context.Context, _ time.Time, made promql.Vector, gone []labels.Labels) error {
+	s.recorded = nil
+	for _, x := range made {
+		s.recorded = append(s.recorded, x.Metric.String())
+	}
+	for _, ls := range gone {
+		s.recorded = append(s.recorded, "gone "+ls.String())
+	}
+	return nil
+}
+
+func (s *source) Health(time.Time) (time.Time, string, bool) { return s.newest, s.trouble, s.begun }
+
+func one(v float64, ls ...string) promql.Sample {
+	return promql.Sample{Metric: labels.FromStrings(ls...), F: v}
+}
+
+// rig asks a file of rules at times of the test's choice.
+type rig struct {
+	t *testing.T
+	*source
+	a  *Asker
+	p  state.Probe
+	at time.Time
+}
+
+func newRig(t *testing.T, text string) *rig {
+	t.Helper()
+	zero := 0.0
+	name := filepath.Join(t.TempDir(), "rules.yml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &source{of: map[string]promql.Vector{}}
+	return &rig{t, s, New(s), state.Probe{Name: "rules", Kind: Kind, Query: name, Crit: &zero}, time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)}
+}
+
+// after asks once more, later.
+func (r *rig) after(d time.Duration, v state.Verdict, n float64, text string) state.Sample {
+	r.t.Helper()
+	r.at = r.at.Add(d)
+	got, err := r.a.Ask(r.t.Context(), r.p, r.at)
+	x := probes.Judge(r.p, got, err, r.at, r.at)
+	if x.Verdict != v || x.Value != n || !strings.Contains(x.Text, text) {
+		r.t.Fatalf("%+v, want %s %v %q", x, v, n, text)
+	}
+	return x
+}
+
+const simple = "groups:\n- name: g\n  rules:\n  - alert: Down\n    expr: down\n    for: 1m\n    keep_firing_for: 30s\n    labels: {severity: '{{ $labels.job }} {{ $value }}'}\n"
+
+func TestConformance(t *testing.T) {
+	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
+		r := newRig(t, simple)
+		switch w {
+		case probetest.Well:
+		case probetest.Hangs:
+			r.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		case probetest.Refuses:
+			r.ask = func(context.Context) error { return errors.New("connection refused") }
+		case probetest.Escapes, probetest.Fails:
+			r.ask = func(context.Context) error { return errors.New("\x1b[31mred\x1b]0;t\x07\r\nx") }
+		case probetest.Garbage:
+			r.p.Query = "/dev/null/x"
+		default:
+			return probetest.Subject{}, false
+		}
+		return probetest.Subject{Asker: r.a, Probe: r.p}, true
+	})
+}
+
+func TestForAndKeepFiring(t *testing.T) {
+	r := newRig(t, simple)
+	r.after(0, state.OK, 0, "")
+	r.of["down"] = promql.Vector{one(2, "__name__", "up", "job", "shop"), one(3, "__name__", "up", "job", "pay")}
+	r.after(15*time.Second, state.OK, 0, "pending: Down 2x")
+	r.after(59*time.Second, state.OK, 0, "pending: Down 2x")
+	r.after(time.Second, state.Crit, 2, "Down 2x")
+	r.p.Pattern = `{severity="shop 2"}`
+	r.after(time.Second, state.Crit, 1, "Down")
+	r.p.Pattern = ""
+	r.of["down"] = nil
+	r.after(10*time.Second, state.Crit, 2, "Down 2x") // it keeps firing
+	r.after(20*time.Second, state.OK, 0, "")
+	// Held for a while, not, and again: the time begins anew.
+	r.of["down"] = promql.Vector{one(2, "job", "shop")}
+	r.after(15*time.Second, state.OK, 0, "pending")
+	r.of["down"] = nil
+	r.after(15*time.Second, state.OK, 0, "")
+	r.of["down"] = promql.Vector{one(2, "job", "shop")}
+	r.after(45*time.Second, state.OK, 0, "pending")
+	r.after(59*time.Second, state.OK, 0, "pending")
+	r.after(time.Second, state.Crit, 1, "Down")
+}
+
+func TestRecordingRules(t *testing.T) {
+	r := newRig(t, "groups:\n- name: g\n  interval: 30s\n  rules:\n  - record: job:x\n    expr: x\n    labels: {team: shop}\n")
+	r.of["x"] = promql.Vector{one(2, "__name__", "x", "job", "a"), one(3, "__name__", "x", "job", "b")}
+	r.after(0, state.OK, 0, "")
+	if s := strings.Join(r.recorded, " "); s != `{__name__="job:x", job="a", team="shop"} {__name__="job:x", job="b", team="shop"}` {
+		t.Fatal(s)
+	}
+	r.of["x"] = promql.Vector{one(2, "__name__", "x", "job", "a")}
+	r.recorded = nil
+	r.after(29*time.Second, state.OK, 0, "")
+	if r.recorded != nil {
+		t.Fatalf("evaluated before its interval: %v", r.recorded)
+	}
+	r.after(time.Second, state.OK, 0, "")
+	if s := strings.Join(r.recorded, " "); !strings.HasSuffix(s, `gone {__name__="job:x", job="b", team="shop"}`) {
+		t.Fatal(s)
+	}
+	r.of["x"] = promql.Vector{one(2, "__name__", "x"), one(2, "__name__", "y")}
+	r.after(time.Minute, state.Error, 0, "two series have the labels")
+}
+
+// Silence of rules proves something only where their source sees everything.
+func TestIgnoranceIsNotHealth(t *testing.T) {
+	r := newRig(t, simple)
+	r.begun = true
+	got, err := r.a.Ask(t.Context(), r.p, r.at)
+	if err != nil || !got.Pending {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	r.begun, r.trouble = false, "1 of 2 targets cannot be scraped"
+	r.after(time.Second, state.Warn, 0, "1 of 2 targets")
+	r.trouble, r.warning = "", "Prometheus warns: partial"
+	r.after(time.Second, state.Warn, 0, "partial")
+	r.warning = ""
+	r.p.StaleAt, r.newest = state.Duration(15*time.Second), r.at.Add(-time.Minute)
+	r.after(time.Second, state.Stale, 0, "")
+}
+
+func TestChangedFileIsLoadedAnew(t *testing.T) {
+	r := newRig(t, simple)
+	r.after(0, state.OK, 0, "")
+	if err := os.WriteFile(r.p.Query, []byte("groups:\n- name: g\n  rules:\n  - alert: Other\n    expr: other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.of["other"] = promql.Vector{one(1)}
+	r.after(time.Second, state.Crit, 1, "Other")
+	if err := os.Remove(r.p.Query); err != nil {
+		t.Fatal(err)
+	}
+	r.after(time.Second, state.Error, 0, "no such file")
+}
