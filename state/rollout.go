@@ -34,6 +34,7 @@ type Plan struct {
 	Version     string `json:"version"`            // what is rolled out: "v1.2.4"
 	Target      string `json:"target"`             // the named version a rollback restores: "v1.2.3"
 	Revision    string `json:"revision,omitempty"` // its revision in the cluster (a ReplicaSet's name)
+	Digest      string `json:"digest,omitempty"`   // of the image it ran, where its pods say: "sha256:…"
 	Context     string `json:"context,omitempty"`  // kubeconfig context
 	ClusterUID  string `json:"cluster,omitempty"`  // UID of the kube-system namespace
 	Namespace   string `json:"namespace,omitempty"`

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"mayday/state"
@@ -27,7 +28,7 @@ func (e *Engine) makePlan(ctx context.Context, job Job) (Outcome, error) {
 		fmt.Fprintln(job.Output, "Mind: "+w)
 	}
 	fmt.Fprint(job.Output, planText(p))
-	ev := []state.Evidence{{Name: "target of a rollback", Value: p.Target + " " + p.Revision}, {Name: "inverse", Value: fmt.Sprintf("%d operations", len(p.Inverse))}}
+	ev := []state.Evidence{{Name: "target of a rollback", Value: strings.Join(strings.Fields(p.Target+" "+p.Revision+" "+p.Digest), " ")}, {Name: "inverse", Value: fmt.Sprintf("%d operations", len(p.Inverse))}}
 	for _, s := range p.Stages {
 		ev = append(ev, state.Evidence{Name: "stage", Value: s.Name})
 	}

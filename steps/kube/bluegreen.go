@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -124,12 +125,15 @@ func (k blueGreen) effect(ctx context.Context, r *run, i int) (steps.Effect, err
 	if err != nil {
 		return steps.Effect{}, problem(err, "cannot read "+live.String())
 	}
-	c := r.s.Colours
-	text := fmt.Sprintf("%s keeps %d pods for open connections and the way back", live.Name, replicasOf(d.Spec.Replicas))
-	if c.Drain > 0 {
-		text += ", for " + c.Drain.String() + " at least"
+	n := replicasOf(d.Spec.Replicas)
+	text := fmt.Sprintf("%s keeps %d pods for open connections and the way back", live.Name, n)
+	if drain := r.s.Colours.Drain.D(); drain > 0 {
+		// The real time: connections end by that, whatever the incident's clock does.
+		text += ", for " + r.s.Colours.Drain.String() + " at least, until " + time.Now().Add(drain).UTC().Format("15:04:05 UTC")
 	}
-	return steps.Effect{Text: text + "; then, on demand: " + live.kubectl(r.c.Context, "scale") + " --replicas=0"}, nil
+	// kubectl refuses where somebody scaled it meanwhile, as a rollback does.
+	scale := fmt.Sprintf("%s --current-replicas=%d --replicas=0", live.kubectl(r.c.Context, "scale"), n)
+	return steps.Effect{Text: text + "; then, on demand: " + scale}, nil
 }
 
 // checked tries the idle colour out.

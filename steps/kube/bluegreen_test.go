@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -51,7 +52,7 @@ type colours struct{ *share }
 
 func coloursOf(s *shop) colours {
 	return colours{&share{s: s, paths: []string{"app-blue", "app-green"}, route: func(ctx context.Context) (int, error) {
-		svc, err := s.client.CoreV1().Services(ns).Get(ctx, "app-service", metav1.GetOptions{})
+		svc, err := s.client.CoreV1().Services(s.ns).Get(ctx, "app-service", metav1.GetOptions{})
 		if err == nil && svc.Spec.Selector["version"] == "green" {
 			return 100, nil
 		}
@@ -74,9 +75,8 @@ func (c checks) Check(_ context.Context, env runbook.Environment, ch runbook.Che
 	return "200", c(env.URL, ch.Path)
 }
 
-func blueGreenFixture(t *testing.T) steptest.Fixture {
-	t.Parallel()
-	s := newShop(t, colourObjects()...)
+func blueGreenFixture(t *testing.T, open world) steptest.Fixture {
+	s := open(t, colourObjects()...)
 	s.settled(t, "app-blue", "app-green")
 	s.preview = kube.Preview{Environments: map[string]runbook.Environment{"production": {Checks: []runbook.Check{{Name: "health", Path: "/health"}}}},
 		Checker: checks(func(string, string) error { return nil })}
@@ -126,9 +126,10 @@ func TestSeedManifests(t *testing.T) {
 		t.Errorf("back by hand: %s", c)
 	}
 	for i, want := range []string{"3/3 ready", "not checked: the environment has no checks, 3/3 ready", "seen 100.0 %, 3 endpoints of app-green, 3/3 ready",
-		"app-blue keeps 3 pods for open connections and the way back, for 5m at least; then, on demand: kubectl -n shop scale deployment app-blue --replicas=0"} {
-		if e, err := st.Stage(t.Context(), p, i, fence(0), t.Output()); err != nil || e.Text != want {
-			t.Fatalf("stage %d: %q, %v, want %q", i, e.Text, err, want)
+		"app-blue keeps 3 pods for open connections and the way back, for 5m at least, until TIME; then, on demand: kubectl -n shop scale deployment app-blue --current-replicas=3 --replicas=0"} {
+		e, err := st.Stage(t.Context(), p, i, fence(0), t.Output())
+		if text := regexp.MustCompile(`\d\d:\d\d:\d\d UTC`).ReplaceAllString(e.Text, "TIME"); err != nil || text != want {
+			t.Fatalf("stage %d: %q, %v, want %q", i, text, err, want)
 		}
 	}
 	lines, err := st.Look(t.Context(), p)
@@ -162,7 +163,7 @@ func TestSeedManifests(t *testing.T) {
 func (s *shop) scale(t testing.TB, name string, n int32) {
 	t.Helper()
 	patch := []byte(`{"spec":{"replicas":` + string(rune('0'+n)) + `}}`)
-	if _, err := s.client.AppsV1().Deployments(ns).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+	if _, err := s.client.AppsV1().Deployments(s.ns).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.settled(t, name)
@@ -170,7 +171,7 @@ func (s *shop) scale(t testing.TB, name string, n int32) {
 
 func (s *shop) patch(t testing.TB, service, patch string) {
 	t.Helper()
-	if _, err := s.client.CoreV1().Services(ns).Patch(t.Context(), service, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+	if _, err := s.client.CoreV1().Services(s.ns).Patch(t.Context(), service, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

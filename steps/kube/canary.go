@@ -142,8 +142,7 @@ func (canary) asleep(ctx context.Context, r *run, can ref) (steps.Effect, error)
 			return true, "pods left to HorizontalPodAutoscaler " + r.s.Canary.Autoscaler, nil
 		}
 		text := fmt.Sprintf("%s %d pods", can.Name, v.d.Status.Replicas)
-		seen := v.d.Generation <= v.d.Status.ObservedGeneration
-		return seen && v.d.Status.Replicas == r.s.Canary.Replicas, text, r.owned(can, v.d.Annotations)
+		return v.heard() && v.d.Status.Replicas == r.s.Canary.Replicas, text, r.owned(can, v.d.Annotations)
 	})
 	return steps.Effect{Text: text}, err
 }
@@ -155,15 +154,15 @@ func (r *run) complete(o ref) func(view) (bool, string, error) {
 		if err := r.owned(o, v.d.Annotations); err != nil {
 			return false, "", err
 		}
-		if ok, text, err := rolledOut(v.d); ok || err != nil {
+		if ok, text, err := rolledOut(v.d, v.asked); ok || err != nil {
 			return ok, text, err
 		}
-		if v.d.Generation <= v.d.Status.ObservedGeneration {
+		if v.heard() {
 			if err := trouble(v.d, v.current, v.pods); err != nil {
 				return false, "", err
 			}
 		}
-		_, text, err := rolledOut(v.d)
+		_, text, err := rolledOut(v.d, v.asked)
 		return false, text, err
 	}
 }

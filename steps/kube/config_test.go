@@ -67,11 +67,11 @@ func (s *shop) withConfig(t testing.TB) {
 		{ObjectMeta: metav1.ObjectMeta{Name: "app", Labels: map[string]string{"team": "shop"}}, Data: map[string]string{"MODE": "shop", "LIMIT": "10"}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "files"}, Data: map[string]string{"a.conf": "x = 1\n"}, BinaryData: map[string][]byte{"b.bin": {1, 2}}},
 	} {
-		if _, err := s.client.CoreV1().ConfigMaps(ns).Create(t.Context(), m, metav1.CreateOptions{}); err != nil {
+		if _, err := s.client.CoreV1().ConfigMaps(s.ns).Create(t.Context(), m, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.client.CoreV1().Secrets(ns).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keys"},
+	if _, err := s.client.CoreV1().Secrets(s.ns).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keys"},
 		Data: map[string][]byte{"password": []byte(oldPassword), "user": []byte("shop")}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -89,9 +89,9 @@ func deployFiles(t testing.TB) []runbook.ConfigObject {
 }
 
 // configShop is a rolling Deployment with config and the environment of a hotfix to both.
-func configShop(t testing.TB) (*shop, runbook.Environment) {
+func configShop(t testing.TB, open world) (*shop, runbook.Environment) {
 	t.Helper()
-	s := newShop(t, configured(deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels())))
+	s := open(t, configured(deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels())))
 	s.withConfig(t)
 	s.settled(t, "app")
 	return s, runbook.Environment{Rolling: rollingEnv("app"), Config: deployFiles(t)}
@@ -99,7 +99,7 @@ func configShop(t testing.TB) (*shop, runbook.Environment) {
 
 func (s *shop) configMap(t testing.TB, name string) *corev1.ConfigMap {
 	t.Helper()
-	m, err := s.client.CoreV1().ConfigMaps(ns).Get(t.Context(), name, metav1.GetOptions{})
+	m, err := s.client.CoreV1().ConfigMaps(s.ns).Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func (s *shop) configMap(t testing.TB, name string) *corev1.ConfigMap {
 
 func (s *shop) secret(t testing.TB, name string) *corev1.Secret {
 	t.Helper()
-	x, err := s.client.CoreV1().Secrets(ns).Get(t.Context(), name, metav1.GetOptions{})
+	x, err := s.client.CoreV1().Secrets(s.ns).Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,18 +134,16 @@ func configFixture(t *testing.T, name string, s *shop, env runbook.Environment, 
 func TestConfigConformance(t *testing.T) {
 	for _, batch := range []int{1, 9} {
 		t.Run(fmt.Sprintf("rolling, batch %d", batch), func(t *testing.T) {
-			steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-				t.Parallel()
-				s, env := configShop(t)
+			conform(t, func(t *testing.T, open world) steptest.Fixture {
+				s, env := configShop(t, open)
 				env.Rolling.Batch = batch
 				return configFixture(t, "rolling", s, env, &share{s: s, paths: []string{"app"}}, planned{deployments, "app"})
 			})
 		})
 	}
 	t.Run("canary", func(t *testing.T) {
-		steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-			t.Parallel()
-			s := newShop(t, edit(canaryObjects(t, virtualService), "app-stable", func(d *appsv1.Deployment) { *configured(d).Spec.Replicas = 2 })...)
+		conform(t, func(t *testing.T, open world) steptest.Fixture {
+			s := open(t, edit(canaryObjects(t, virtualService), "app-stable", func(d *appsv1.Deployment) { *configured(d).Spec.Replicas = 2 })...)
 			s.withConfig(t)
 			s.settled(t, "app-stable", "app-canary")
 			env := canaryEnv("VirtualService/app")
@@ -183,7 +181,7 @@ func taken(t testing.TB, st steps.Strategy, p state.Plan) (map[string]string, er
 // TestConfigIsWrittenAndRestored: all keys, also those that came and those that went.
 func TestConfigIsWrittenAndRestored(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	st, p := begun(t, s, env, 1)
 	if m := s.configMap(t, "app"); len(m.Data) != 2 || m.Data["MODE"] != "fixed" || m.Data["EXTRA"] != "1" || m.Labels["team"] != "shop" {
 		t.Errorf("the rollout wrote %v, labels %v", m.Data, m.Labels)
@@ -216,7 +214,7 @@ func TestConfigIsWrittenAndRestored(t *testing.T) {
 // TestConfigPlanSaysWhatHappens to pods that run, and what stays unguarded.
 func TestConfigPlanSaysWhatHappens(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	_, p := begun(t, s, env, 0)
 	text := ""
 	for _, op := range p.Stages[0].Ops {
@@ -233,7 +231,7 @@ func TestConfigPlanSaysWhatHappens(t *testing.T) {
 // TestSecretsAreNowhere: no value of a Secret leaves the cluster, in any spelling.
 func TestSecretsAreNowhere(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	var out strings.Builder
 	st := s.strategy("rolling", nil)
 	p, err := st.Plan(t.Context(), s.order(env))
@@ -281,7 +279,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 // TestGuardedChangedBySomebody is restored, and said.
 func TestGuardedChangedBySomebody(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	env.Config = nil // the pod template names them all
 	st, p := begun(t, s, env, 1)
 	if _, err := s.client.CoreV1().ConfigMaps(ns).Patch(t.Context(), "files", types.MergePatchType, []byte(`{"data":{"a.conf":"x = 2\n"}}`), metav1.PatchOptions{}); err != nil {
@@ -303,7 +301,7 @@ func TestGuardedChangedBySomebody(t *testing.T) {
 // TestConfigDeletedIsMadeAgain, with the type a Secret had; the proof says that it is gone.
 func TestConfigDeletedIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	env.Config = nil
 	st, p := begun(t, s, env, 1)
 	if err := errors.Join(s.client.CoreV1().Secrets(ns).Delete(t.Context(), "keys", metav1.DeleteOptions{}),
@@ -330,7 +328,7 @@ func TestConfigDeletedIsMadeAgain(t *testing.T) {
 // and no copy is left behind.
 func TestConfigFenceOfAnother(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	st, p := begun(t, s, env, 0)
 	if _, err := s.client.CoreV1().ConfigMaps(ns).Patch(t.Context(), "files", types.MergePatchType,
 		fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"INC-20261121-07/3"}}}`, kube.FenceAnnotation), metav1.PatchOptions{}); err != nil {
@@ -353,7 +351,7 @@ func TestConfigFenceOfAnother(t *testing.T) {
 // TestConfigRefuses what it could not take back, or what is not what was planned.
 func TestConfigRefuses(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	plan := func(list ...runbook.ConfigObject) error {
 		e := env
 		e.Config = list
@@ -391,7 +389,7 @@ func TestConfigRefuses(t *testing.T) {
 // TestRollbackWithoutTheKey: what takes back must not depend on a file.
 func TestRollbackWithoutTheKey(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	_, p := begun(t, s, env, 1)
 	st := kube.Strategies(s.conn, nil, s.preview, nil)["rolling"]
 	said, err := taken(t, st, p)
@@ -407,7 +405,7 @@ func TestRollbackWithoutTheKey(t *testing.T) {
 }
 
 func (s *shop) canaryWeight(ctx context.Context) (int, error) {
-	u, err := dynamic.NewForConfigOrDie(s.cfg).Resource(virtualServices).Namespace(ns).Get(ctx, "app", metav1.GetOptions{})
+	u, err := dynamic.NewForConfigOrDie(s.cfg).Resource(virtualServices).Namespace(s.ns).Get(ctx, "app", metav1.GetOptions{})
 	if err != nil {
 		return 0, err
 	}
@@ -420,7 +418,7 @@ func (s *shop) canaryWeight(ctx context.Context) (int, error) {
 // which goes on without it; so does one of an incident that lost its key.
 func TestUnreadableIsLeftOut(t *testing.T) {
 	t.Parallel()
-	s, env := configShop(t)
+	s, env := configShop(t, newShop)
 	env.Config = nil
 	for epoch, c := range []struct {
 		st   steps.Strategy

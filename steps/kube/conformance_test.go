@@ -36,52 +36,54 @@ func canaryEnv(route string) runbook.Environment {
 }
 
 func TestCanaryVirtualService(t *testing.T) {
-	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-		return canaryFixture(t, virtualService, "VirtualService/app", virtualServices, "http", "route", 1)
+	conform(t, func(t *testing.T, open world) steptest.Fixture {
+		return canaryFixture(t, open, virtualService, "VirtualService/app", virtualServices, "http", "route", 1)
 	})
 }
 
 func TestCanaryHTTPRoute(t *testing.T) {
-	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-		return canaryFixture(t, httpRoute, "HTTPRoute/app", httpRoutes, "rules", "backendRefs", 0)
+	conform(t, func(t *testing.T, open world) steptest.Fixture {
+		return canaryFixture(t, open, httpRoute, "HTTPRoute/app", httpRoutes, "rules", "backendRefs", 0)
 	})
 }
 
 func TestRolling(t *testing.T) {
-	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-		return rollingFixture(t, 1)
-	})
+	conform(t, func(t *testing.T, open world) steptest.Fixture { return rollingFixture(t, open, 1) })
 }
 
 func TestRollingWhole(t *testing.T) {
-	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-		return rollingFixture(t, 9)
+	conform(t, func(t *testing.T, open world) steptest.Fixture { return rollingFixture(t, open, 9) })
+}
+
+func TestBlueGreen(t *testing.T) { conform(t, blueGreenFixture) }
+
+func TestImmediate(t *testing.T) { conform(t, immediateFixture) }
+
+// conform runs the conformance suite in each world.
+func conform(t *testing.T, fixture func(t *testing.T, open world) steptest.Fixture) {
+	inEachWorld(t, func(t *testing.T, open world) {
+		steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
+			t.Parallel()
+			return fixture(t, open)
+		})
 	})
 }
 
-func TestBlueGreen(t *testing.T) {
-	steptest.Strategy(t, blueGreenFixture)
+func immediateFixture(t *testing.T, open world) steptest.Fixture {
+	s := open(t, deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels()))
+	s.settled(t, "app")
+	f := &share{s: s, paths: []string{"app"}}
+	env := runbook.Environment{Immediate: &runbook.Immediate{Deployment: "app"}}
+	return s.fixture("immediate", env, f, dynamic.NewForConfigOrDie(s.cfg), planned{deployments, "app"})
 }
 
-func TestImmediate(t *testing.T) {
-	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-		t.Parallel()
-		s := newShop(t, deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels()))
-		s.settled(t, "app")
-		f := &share{s: s, paths: []string{"app"}}
-		env := runbook.Environment{Immediate: &runbook.Immediate{Deployment: "app"}}
-		return s.fixture("immediate", env, f, dynamic.NewForConfigOrDie(s.cfg), planned{deployments, "app"})
-	})
-}
-
-func canaryFixture(t *testing.T, text, route string, gvr schema.GroupVersionResource, rules, dests string, rule int) steptest.Fixture {
-	t.Parallel()
+func canaryFixture(t *testing.T, open world, text, route string, gvr schema.GroupVersionResource, rules, dests string, rule int) steptest.Fixture {
 	objects := edit(canaryObjects(t, text), "app-stable", func(d *appsv1.Deployment) { *d.Spec.Replicas = 2 }) // pods cost time
-	s := newShop(t, objects...)
+	s := open(t, objects...)
 	s.settled(t, "app-stable", "app-canary")
 	client := dynamic.NewForConfigOrDie(s.cfg)
 	weight := func(ctx context.Context) (int, error) {
-		u, err := client.Resource(gvr).Namespace(ns).Get(ctx, "app", metav1.GetOptions{})
+		u, err := client.Resource(gvr).Namespace(s.ns).Get(ctx, "app", metav1.GetOptions{})
 		if err != nil {
 			return 0, err
 		}
@@ -98,9 +100,8 @@ func canaryFixture(t *testing.T, text, route string, gvr schema.GroupVersionReso
 	return s.fixture("canary", env, f, client, planned{gvr, "app"}, planned{deployments, "app-stable"}, planned{deployments, "app-canary"})
 }
 
-func rollingFixture(t *testing.T, batch int) steptest.Fixture {
-	t.Parallel()
-	s := newShop(t, deploy("app", "registry.local/shop:v1.2.3", 3, stableLabels()))
+func rollingFixture(t *testing.T, open world, batch int) steptest.Fixture {
+	s := open(t, deploy("app", "registry.local/shop:v1.2.3", 3, stableLabels()))
 	s.settled(t, "app")
 	f := &share{s: s, paths: []string{"app"}}
 	env := runbook.Environment{Rolling: &runbook.Rolling{Deployment: "app", Batch: batch}}
@@ -111,7 +112,7 @@ func rollingFixture(t *testing.T, batch int) steptest.Fixture {
 func (s *shop) fixture(name string, env runbook.Environment, f *share, client dynamic.Interface, objects ...planned) steptest.Fixture {
 	get := func(t testing.TB, o planned) *unstructured.Unstructured {
 		t.Helper()
-		u, err := client.Resource(o.gvr).Namespace(ns).Get(t.Context(), o.name, metav1.GetOptions{})
+		u, err := client.Resource(o.gvr).Namespace(s.ns).Get(t.Context(), o.name, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +120,7 @@ func (s *shop) fixture(name string, env runbook.Environment, f *share, client dy
 	}
 	annotate := func(ctx context.Context, o planned, key, value string) error {
 		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, key, value)
-		_, err := client.Resource(o.gvr).Namespace(ns).Patch(ctx, o.name, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err := client.Resource(o.gvr).Namespace(s.ns).Patch(ctx, o.name, types.MergePatchType, patch, metav1.PatchOptions{})
 		return err
 	}
 	return steptest.Fixture{

@@ -95,7 +95,7 @@ func (s *shop) pods(t testing.TB) string {
 // TestBrokenPods: a version whose pods cannot start fails its stage at once, with
 // the reason, and is taken back.
 func TestBrokenPods(t *testing.T) {
-	for version, reason := range map[string]string{"v1.2.4-crash": "CrashLoopBackOff", "v1.2.4-pull": "ImagePullBackOff"} {
+	for version, reason := range map[string]string{"v1.2.4-crash": "CrashLoopBackOff", "v1.2.4-nopull": "ImagePullBackOff"} {
 		for _, name := range []string{"canary", "rolling"} {
 			t.Run(name+" "+reason, func(t *testing.T) {
 				t.Parallel()
@@ -191,7 +191,7 @@ func TestFencedWhileWaiting(t *testing.T) {
 	s.settled(t, "app-stable")
 	st := s.strategy("canary", nil)
 	o := s.order(canaryEnv("VirtualService/app"))
-	o.Version = "v1.2.4-slow" // its pods never get ready here
+	o.Version = "v1.2.4-notready" // its pods never get ready here
 	p := mustPlan(t, st, o)
 	done := make(chan error, 1)
 	go func() {

@@ -216,9 +216,9 @@ func TestRealHistory(t *testing.T) {
 					t.Fatalf("%v, %v", l, err)
 				}
 			}
-			st, order := r.as(t, r.c.Kubeconfig)
+			_, order := r.as(t, r.c.Kubeconfig)
 			order.Environment.BlueGreen, order.Environment.Immediate = nil, &runbook.Immediate{Deployment: "app-blue"}
-			st = kube.Strategies(kube.Connect, nil, kube.Preview{}, nil)["immediate"]
+			st := kube.Strategies(kube.Connect, nil, kube.Preview{}, nil)["immediate"]
 			p, err := st.Plan(t.Context(), order)
 			if err != nil {
 				t.Fatal(err)
@@ -250,6 +250,35 @@ func TestRealHistory(t *testing.T) {
 			}
 			if got := kept(); got != c.left {
 				t.Errorf("limit %d: %d of the target left, want %d", limit, got, c.left)
+			}
+		})
+	}
+}
+
+// TestRealTrouble: pods that cannot start fail the stage as soon as their status says
+// so, minutes before the progress deadline; the way back is open.
+func TestRealTrouble(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ version, says string }{{"v1.2.4-crash", "CrashLoopBackOff"}, {"v1.2.4-nopull", "ImagePull"}, {"v1.2.4", "Unschedulable"}} {
+		t.Run(c.says, func(t *testing.T) {
+			t.Parallel()
+			r := newReal(t)
+			if c.says == "Unschedulable" {
+				r.patch(t, "app-green", "kubectl", types.StrategicMergePatchType, `{"spec":{"template":{"spec":{"containers":[{"name":"app","resources":{"requests":{"cpu":"10k"}}}]}}}}`)
+			}
+			st, order := r.as(t, r.c.Kubeconfig)
+			order.Version = c.version
+			p, err := st.Plan(t.Context(), order)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if _, err := st.Stage(t.Context(), p, 0, fence(0), t.Output()); !state.HasCode(err, "pod") || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "app-blue") {
+				t.Errorf("%v", err)
+			}
+			t.Logf("seen after %v", time.Since(began))
+			if _, err := st.Rollback(t.Context(), p, fence(1), quietly); err != nil {
+				t.Errorf("rollback: %v", err)
 			}
 		})
 	}

@@ -192,7 +192,7 @@ func (r *run) restored(ctx context.Context, o ref) (string, error) {
 			return false, "", err
 		}
 		ok, text := r.backTo(v)
-		if ok || v.d.Generation > v.d.Status.ObservedGeneration {
+		if ok || !v.heard() {
 			return ok, text, nil
 		}
 		err := trouble(v.d, v.current, v.pods)
@@ -215,7 +215,7 @@ func (r *run) restored(ctx context.Context, o ref) (string, error) {
 // backTo says whether the view shows the target revision alone and ready enough.
 func (r *run) backTo(v view) (bool, string) {
 	want := replicasOf(v.d.Spec.Replicas)
-	if v.current == nil || v.d.Generation > v.d.Status.ObservedGeneration {
+	if v.current == nil || !v.heard() {
 		return false, "waiting for the controller to see the change"
 	}
 	ready, old := v.current.Status.ReadyReplicas, int32(0)
@@ -259,7 +259,7 @@ func (r *run) seen(ctx context.Context) ([]string, error) {
 		seen = append(seen, text)
 	}
 	o := deployment(r.plan.Namespace, r.s.Stable.Deployment)
-	v, err := r.c.view(ctx, o)
+	v, err := r.c.heardView(ctx, o)
 	if err != nil {
 		return seen, problem(err, "cannot read "+o.String())
 	}

@@ -201,7 +201,7 @@ func (r *run) batch(o ref, k int) func(view) (bool, string, error) {
 		if err := r.owned(o, v.d.Annotations); err != nil {
 			return false, "", err
 		}
-		if v.current == nil || v.d.Generation > v.d.Status.ObservedGeneration {
+		if v.current == nil || !v.heard() {
 			return false, "waiting for the controller to see the change", nil
 		}
 		if err := trouble(v.d, v.current, v.pods); err != nil {

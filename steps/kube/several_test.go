@@ -20,10 +20,10 @@ import (
 )
 
 // severalShop is an app and its worker, which share a ConfigMap that the hotfix changes.
-func severalShop(t testing.TB, worker string) (*shop, runbook.Environment) {
+func severalShop(t testing.TB, open world, worker string) (*shop, runbook.Environment) {
 	t.Helper()
 	w := configured(deploy("worker", "registry.local/worker:v1.2.3", 1, map[string]string{"app": "worker"}))
-	s := newShop(t, configured(deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels())), w)
+	s := open(t, configured(deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels())), w)
 	s.withConfig(t)
 	s.settled(t, "app", "worker")
 	return s, runbook.Environment{Rolling: rollingEnv("app"), Config: deployFiles(t),
@@ -31,24 +31,22 @@ func severalShop(t testing.TB, worker string) (*shop, runbook.Environment) {
 }
 
 func TestSeveralConformance(t *testing.T) {
-	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-		t.Parallel()
-		s, env := severalShop(t, "")
+	conform(t, func(t *testing.T, open world) steptest.Fixture {
+		s, env := severalShop(t, open, "")
 		return configFixture(t, "rolling", s, env, &share{s: s, paths: []string{"app"}}, planned{deployments, "app"}, planned{deployments, "worker"})
 	})
 }
 
 // TestSeveralOfCanary: another strategy, each with traffic of its own.
 func TestSeveralOfCanary(t *testing.T) {
-	steptest.Strategy(t, func(t *testing.T) steptest.Fixture {
-		t.Parallel()
+	conform(t, func(t *testing.T, open world) steptest.Fixture {
 		objects := edit(canaryObjects(t, virtualService), "app-stable", func(d *appsv1.Deployment) { *d.Spec.Replicas = 1 })
 		mail := map[string]string{"app": "mail", "track": "stable"}
 		beside := map[string]string{"app": "mail", "track": "canary"}
 		objects = append(objects, deploy("mail", "registry.local/mail:v1.2.3", 1, mail), deploy("mail-canary", "registry.local/mail:v1.2.3", 0, beside),
 			service("mail", mail), service("mail-canary", beside),
 			object(t, strings.NewReplacer("name: app}", "name: mail}", "[app]", "[mail]", "app-stable", "mail", "app-canary", "mail-canary").Replace(virtualService)))
-		s := newShop(t, objects...)
+		s := open(t, objects...)
 		s.settled(t, "app-stable", "mail")
 		env := canaryEnv("VirtualService/app")
 		env.Canary.Weights, env.Canary.Replicas = []int{100}, 1
@@ -62,7 +60,7 @@ func TestSeveralOfCanary(t *testing.T) {
 
 func (s *shop) image(t testing.TB, name string) string {
 	t.Helper()
-	d, err := s.client.AppsV1().Deployments(ns).Get(t.Context(), name, metav1.GetOptions{})
+	d, err := s.client.AppsV1().Deployments(s.ns).Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +81,7 @@ func rolled(t testing.TB, st steps.Strategy, p state.Plan) (string, error) {
 // TestSecondWorkloadFails: both are restored, and everything says whose it is.
 func TestSecondWorkloadFails(t *testing.T) {
 	t.Parallel()
-	s, env := severalShop(t, "registry.local/worker:{version}-crash")
+	s, env := severalShop(t, newShop, "registry.local/worker:{version}-crash")
 	st, p := begun(t, s, env, 0)
 	if got := p.Subject; got != "Deployment app, Deployment worker" {
 		t.Errorf("subject %q", got)
@@ -114,7 +112,7 @@ func TestSecondWorkloadFails(t *testing.T) {
 // TestOneWorkloadCannotGoBack: the others do, and the commands by hand are for it alone.
 func TestOneWorkloadCannotGoBack(t *testing.T) {
 	t.Parallel()
-	s, env := severalShop(t, "")
+	s, env := severalShop(t, newShop, "")
 	st, p := begun(t, s, env, 0)
 	if at, err := rolled(t, st, p); err != nil {
 		t.Fatalf("%s: %v", at, err)
@@ -146,7 +144,7 @@ func TestOneWorkloadCannotGoBack(t *testing.T) {
 // worker is not read any more, once it is written, until the app is written too.
 func TestWorkloadsGoBackTogether(t *testing.T) {
 	t.Parallel()
-	s, env := severalShop(t, "")
+	s, env := severalShop(t, newShop, "")
 	st, p := begun(t, s, env, 0)
 	if at, err := rolled(t, st, p); err != nil {
 		t.Fatalf("%s: %v", at, err)
@@ -183,7 +181,7 @@ func TestWorkloadsGoBackTogether(t *testing.T) {
 // is planned.
 func TestWorkloadAlreadyRuns(t *testing.T) {
 	t.Parallel()
-	s, env := severalShop(t, "registry.local/worker:v1.2.3")
+	s, env := severalShop(t, newShop, "registry.local/worker:v1.2.3")
 	_, p := begun(t, s, env, 0)
 	if text := strings.Join(p.Warnings, "\n"); !strings.Contains(text, "production/worker already runs v1.2.4 and is left as it is") {
 		t.Errorf("warned %q", text)

@@ -13,10 +13,11 @@ import (
 // rolledOut says whether a Deployment's rollout is complete, by the rule of
 // "kubectl rollout status": the controller has seen the newest generation, every
 // replica is updated, no old one is left, and all updated ones are available. The
-// text is for a progress line. The error is a rollout that cannot succeed.
-func rolledOut(d *appsv1.Deployment) (bool, string, error) {
+// text is for a progress line. The error is a rollout that cannot succeed. asked is
+// the generation that counts as the newest: the Deployment's own, or see view.heard.
+func rolledOut(d *appsv1.Deployment, asked int64) (bool, string, error) {
 	st, want := d.Status, replicasOf(d.Spec.Replicas)
-	if d.Generation > st.ObservedGeneration {
+	if asked > st.ObservedGeneration {
 		return false, "waiting for the controller to see the change", nil
 	}
 	for _, c := range d.Status.Conditions {

@@ -148,6 +148,9 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 	plan := state.Plan{ID: order.ID, Environment: env.Name, Production: env.Production, Strategy: st.Name(), Version: order.Version,
 		Target: or(s.Stable.version(), order.Previous), Revision: s.Stable.Set, Context: c.Context, ClusterUID: id,
 		Namespace: namespace(env), Subject: st.recipe.subject(s), Stages: stages}
+	if len(s.Stable.Digests) == 1 {
+		plan.Digest = s.Stable.Digests[0]
+	}
 	if plan.Target == "" {
 		return state.Plan{}, &state.Problem{What: "the version in " + env.Name + " has no name", Code: "no-target",
 			Why: "image " + state.Clean(s.Stable.Image) + " has no tag, and git knows no version of production", Do: "Tag what runs there, then plan again."}

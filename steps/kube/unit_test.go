@@ -194,7 +194,7 @@ func TestRolledOut(t *testing.T) {
 	} {
 		d := base()
 		c.edit(d)
-		if done, text, err := rolledOut(d); done != c.done || (err != nil) != c.fail {
+		if done, text, err := rolledOut(d, d.Generation); done != c.done || (err != nil) != c.fail {
 			t.Errorf("%s: %t %q %v", c.name, done, text, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -20,7 +21,13 @@ type view struct {
 	sets    []*appsv1.ReplicaSet
 	pods    []*corev1.Pod
 	current *appsv1.ReplicaSet // of the present template; nil: not made yet
+	asked   int64              // the generation at which the present spec was first seen
 }
+
+// heard reports whether the controller has seen the present spec, so that the status
+// speaks of it. Generations count changes of annotations too: where somebody writes
+// those all the time, the newest one is never the one that was seen.
+func (v view) heard() bool { return v.asked <= v.d.Status.ObservedGeneration }
 
 func (c *Cluster) view(ctx context.Context, r ref) (view, error) {
 	var v view
@@ -34,15 +41,48 @@ func (c *Cluster) view(ctx context.Context, r ref) (view, error) {
 	if err := g.Wait(); err != nil {
 		return v, err
 	}
-	v.current = currentSet(v.d, v.sets)
+	v.current, v.asked = currentSet(v.d, v.sets), v.d.Generation
 	return v, nil
+}
+
+// observer gives a look at a Deployment that knows the looks before.
+func (c *Cluster) observer(r ref) func(ctx context.Context) (view, error) {
+	var last view
+	return func(ctx context.Context) (view, error) {
+		v, err := c.view(ctx, r)
+		if err != nil {
+			return v, err
+		}
+		if last.d != nil && last.d.UID == v.d.UID && apiequality.Semantic.DeepEqual(last.d.Spec, v.d.Spec) {
+			v.asked = last.asked
+		}
+		last = v
+		return v, nil
+	}
+}
+
+// heardView is view once the controller has seen the spec. Where it does not within
+// callTimeout, the last look counts.
+func (c *Cluster) heardView(ctx context.Context, r ref) (view, error) {
+	var last view
+	short, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := c.await(short, r, io.Discard, func(v view) (bool, string, error) {
+		last = v
+		return v.heard(), "", nil
+	})
+	if last.d != nil && ctx.Err() == nil {
+		return last, nil
+	}
+	return last, err
 }
 
 // await reads the Deployment again whenever it or a pod of it changes, until
 // enough says so or fails. It tells out what it waits for, once a change. A
 // server that is away is waited for as long as a rollback would.
 func (c *Cluster) await(ctx context.Context, r ref, out io.Writer, enough func(view) (bool, string, error)) (string, error) {
-	v, err := c.view(ctx, r)
+	look := c.observer(r)
+	v, err := look(ctx)
 	if err == nil {
 		if ok, text, err := enough(v); ok || err != nil {
 			return text, err
@@ -58,7 +98,7 @@ func (c *Cluster) await(ctx context.Context, r ref, out io.Writer, enough func(v
 	defer stop()
 	said, lost := "", time.Time{}
 	for {
-		v, err := c.view(ctx, r)
+		v, err := look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return "", ctx.Err()

@@ -167,6 +167,9 @@ func TestMovedTag(t *testing.T) {
 	}
 	st := s.strategy("canary", nil)
 	p := mustPlan(t, st, s.order(canaryEnv("VirtualService/app")))
+	if p.Digest != "sha256:aaaaaaaaaaaaaaaaaaaa" {
+		t.Errorf("the plan names %q", p.Digest)
+	}
 	if proof, err := st.Prove(t.Context(), p, false); err != nil || minds(proof) != "" {
 		t.Errorf("one image: %s, %v", minds(proof), err)
 	}

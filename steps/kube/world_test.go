@@ -3,6 +3,7 @@ package kube_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -34,9 +35,10 @@ import (
 
 const ns = "shop"
 
-// shop is a production namespace on the practice cluster, with a kubelet that
-// makes pods ready at once.
+// shop is a production namespace whose pods are ready at once, unless the tag of
+// their image says otherwise: …-notready, …-crash, …-nopull.
 type shop struct {
+	ns      string // the const ns on the drill's API
 	cfg     *rest.Config
 	client  kubernetes.Interface
 	faults  *steptest.Faults
@@ -50,9 +52,13 @@ var (
 	httpRoutes      = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
 )
 
-// TestMain spends memory for time: many small clusters make much garbage.
+// TestMain spends memory for time: many small clusters make much garbage, and tests
+// mostly wait for pods.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400)
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -66,15 +72,23 @@ func newShop(t testing.TB, objects ...runtime.Object) *shop {
 		cancel()
 		t.Fatal(err)
 	}
-	s := &shop{cfg: c.Config(), as: c.As, faults: new(steptest.Faults)}
-	s.client, err = kubernetes.NewForConfig(s.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := openShop(t, c.Config(), ns)
+	s.as = c.As
 	var kubelet sync.WaitGroup
 	kubelet.Go(func() { runKubelet(ctx, s.client) })
 	t.Cleanup(func() { cancel(); c.Close(); kubelet.Wait() })
-	faulty := rest.CopyConfig(s.cfg)
+	return s
+}
+
+// openShop connects to a namespace.
+func openShop(t testing.TB, cfg *rest.Config, ns string) *shop {
+	t.Helper()
+	s := &shop{ns: ns, cfg: cfg, faults: new(steptest.Faults)}
+	var err error
+	if s.client, err = kubernetes.NewForConfig(cfg); err != nil {
+		t.Fatal(err)
+	}
+	faulty := rest.CopyConfig(cfg)
 	faulty.Wrap(func(next http.RoundTripper) http.RoundTripper { return &faultyTransport{next, s.faults} })
 	once := sync.OnceValues(func() (*kube.Cluster, error) { return kube.New(faulty) }) // one connection: handshakes are dear
 	s.conn = func(runbook.Environment) (*kube.Cluster, error) { return once() }
@@ -144,11 +158,11 @@ func tend(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
 		running.Ready, running.State = false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
 	}
 	switch {
-	case strings.HasSuffix(image, "-slow"):
-		return
+	case strings.HasSuffix(image, "-notready"):
+		status.Conditions[0].Status, running.Ready = corev1.ConditionFalse, false
 	case strings.HasSuffix(image, "-crash"):
 		fails("CrashLoopBackOff", "back-off 5m0s restarting failed container\x1b[2J")
-	case strings.HasSuffix(image, "-pull"):
+	case strings.HasSuffix(image, "-nopull"):
 		fails("ImagePullBackOff", "manifest unknown")
 	}
 	status.ContainerStatuses = []corev1.ContainerStatus{running}
@@ -225,7 +239,7 @@ func (s *shop) settled(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		s.eventually(t, name+" is rolled out", func() bool {
-			d, err := s.client.AppsV1().Deployments(ns).Get(t.Context(), name, metav1.GetOptions{})
+			d, err := s.client.AppsV1().Deployments(s.ns).Get(t.Context(), name, metav1.GetOptions{})
 			return err == nil && d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas == *d.Spec.Replicas &&
 				d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas
 		})
@@ -234,7 +248,7 @@ func (s *shop) settled(t testing.TB, names ...string) {
 
 func (s *shop) eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for give := time.Now().Add(20 * time.Second); !ok(); {
+	for give := time.Now().Add(60 * time.Second); !ok(); {
 		if time.Now().After(give) {
 			t.Fatalf("never: %s", what)
 		}
@@ -243,7 +257,7 @@ func (s *shop) eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func (s *shop) order(env runbook.Environment) steps.Order {
-	env.Name, env.Production, env.Namespace, env.Image = "production", true, ns, "registry.local/shop:{version}"
+	env.Name, env.Production, env.Namespace, env.Image = "production", true, s.ns, "registry.local/shop:{version}"
 	env.URL = "http://127.0.0.1:1"
 	return steps.Order{ID: "r1", Environment: env, Version: "v1.2.4", Previous: "v1.2.3", Incident: "INC-20261122-01"}
 }
@@ -281,11 +295,11 @@ func (f *share) Versions(ctx context.Context, _ runbook.Environment, n int) (map
 }
 
 func (f *share) spread(ctx context.Context, out map[string]int, name string, n int) error {
-	d, err := f.s.client.AppsV1().Deployments(ns).Get(ctx, name, metav1.GetOptions{})
+	d, err := f.s.client.AppsV1().Deployments(f.s.ns).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	pods, err := f.s.client.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
+	pods, err := f.s.client.CoreV1().Pods(f.s.ns).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
 	if err != nil {
 		return err
 	}

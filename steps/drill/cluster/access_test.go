@@ -70,7 +70,7 @@ func TestProxy(t *testing.T) {
 		if r.URL.Path == "/teapot" {
 			w.WriteHeader(http.StatusTeapot)
 		}
-		w.Write([]byte("from the pod")) //nolint:errcheck // the test's own client reads it
+		w.Write([]byte("from the pod"))
 	}))
 	defer pod.Close()
 	port := quantity.MustParse(pod.URL[strings.LastIndexByte(pod.URL, ':')+1:])

@@ -82,6 +82,10 @@ func TestUpdateWithAnOldVersionConflicts(t *testing.T) {
 	if labelled.Generation != second.Generation {
 		t.Error("a label raised the generation")
 	}
+	annotated := must[*appsv1.Deployment](t)(api.Patch(t.Context(), "app", types.MergePatchType, []byte(`{"metadata":{"annotations":{"x":"y"}}}`), metav1.PatchOptions{}))
+	if annotated.Generation != second.Generation+1 {
+		t.Error("an annotation did not raise the generation of a Deployment")
+	}
 	same := must[*appsv1.Deployment](t)(api.Patch(t.Context(), "app", types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`), metav1.PatchOptions{FieldManager: "other"}))
 	if same.ManagedFields[0].Manager == "other" || strings.Contains(same.String(), "other") {
 		t.Error("a patch that changes nothing was written")

@@ -60,7 +60,7 @@ var (
 		validName: validation.NameIsDNSSubdomain,
 		columns:   columns("Status", "Roles", "Age", "Version"), cells: nodeCells}
 	deployments = &resource{group: "apps", version: "v1", plural: "deployments", singular: "deployment", kind: "Deployment", short: []string{"deploy"}, categories: []string{"all"},
-		namespaced: true, verbs: allVerbs, status: true, scale: true, generation: true, fresh: func() object { return &appsv1.Deployment{} },
+		namespaced: true, verbs: allVerbs, status: true, scale: true, generation: true, noted: true, fresh: func() object { return &appsv1.Deployment{} },
 		validName: validation.NameIsDNSSubdomain, defaults: defaultDeployment, validate: validateDeployment, immutable: deploymentImmutable,
 		columns: columns("Ready", "Up-to-date", "Available", "Age", "+Containers", "+Images", "+Selector"), cells: deploymentCells}
 	replicaSets = &resource{group: "apps", version: "v1", plural: "replicasets", singular: "replicaset", kind: "ReplicaSet", short: []string{"rs"}, categories: []string{"all"},

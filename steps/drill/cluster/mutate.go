@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -141,7 +142,8 @@ func (s *store) update(res *resource, ns, name string, w write, change func(cur 
 	if len(errs) > 0 {
 		return nil, apierrors.NewInvalid(res.gvk().GroupKind(), name, errs)
 	}
-	if res.generation && !apiequality.Semantic.DeepEqual(part(next, "Spec"), part(cur.obj, "Spec")) {
+	if res.generation && (!apiequality.Semantic.DeepEqual(part(next, "Spec"), part(cur.obj, "Spec")) ||
+		res.noted && !maps.Equal(next.GetAnnotations(), cur.obj.GetAnnotations())) {
 		next.SetGeneration(next.GetGeneration() + 1)
 	}
 	if apiequality.Semantic.DeepEqual(next, cur.obj) {

@@ -32,6 +32,7 @@ type resource struct {
 	scale      bool     // has the scale subresource
 	proxy      bool     // has the proxy subresource
 	generation bool     // metadata.generation counts changes of the spec
+	noted      bool     // and changes of the annotations: so the real server does it for Deployments
 	limit      int      // most objects kept, the oldest go; 0 is no limit
 
 	fresh      func() object // nil: unstructured

@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
@@ -119,7 +120,7 @@ func (r *rollout) annotate(n string) error {
 		return err
 	}
 	d := it.obj.(*appsv1.Deployment)
-	if d.Generation == r.d.Generation { // else the change of the spec brings us back
+	if apiequality.Semantic.DeepEqual(d.Spec, r.d.Spec) { // else the change of the spec brings us back
 		r.d = d
 	}
 	return nil
