@@ -13,6 +13,7 @@ func init() {
 	register[RolloutFinished]()
 	register[BeforeMeasured]()
 	register[RollbackProven]()
+	register[ReleaseProven]()
 	register[RollbackPrimed]()
 	register[RollbackDisarmed]()
 	register[RollbackStarted]()
@@ -209,6 +210,26 @@ func (f RollbackProven) apply(in *Incident, e Event) {
 	in.Rollback.Proof, in.Rollback.ProvenAt, in.Rollback.Rollout = f.Proof, e.Time, f.Rollout
 }
 
+// ReleaseProven says whether R can undo the last release, made without mayday, and
+// how. The keeper journals it when the answer changes.
+type ReleaseProven struct {
+	Plan  *Plan `json:"plan,omitempty"` // nil: nothing can be taken back
+	Proof Proof `json:"proof"`
+}
+
+// Kind implements Fact.
+func (ReleaseProven) Kind() string { return "release.proven" }
+
+func (f ReleaseProven) apply(in *Incident, e Event) {
+	if in.takenBack(&in.Release.Undo) {
+		return // what was seen is past
+	}
+	in.Release = LastRelease{Proof: f.Proof, Since: e.Time}
+	if f.Plan != nil {
+		in.Release.Undo = Rollout{Plan: *f.Plan, Attempt: in.Attempt, Epoch: in.Epoch, By: who(e), Status: RolloutPlanned}
+	}
+}
+
 // RollbackPrimed says that R was pressed: at Deadline (real time) it runs.
 type RollbackPrimed struct {
 	Deadline time.Time `json:"deadline"`
@@ -262,6 +283,10 @@ func (f RollbackStarted) apply(in *Incident, e Event) {
 		rb.Ops = append(rb.Ops, OpState{Op: op, Status: ItemOpen})
 	}
 	in.Epoch = f.Epoch
+	if f.Rollout == UndoID {
+		u := &in.Release.Undo
+		u.Attempt, u.Epoch, u.By, u.Started = in.Attempt, f.Epoch, who(e), e.Time
+	}
 	if !in.Ended.IsZero() { // production is broken again after the end: the clocks run
 		in.Ended = time.Time{}
 		in.Updates.Due = e.Time.Add(in.Updates.Every.D())

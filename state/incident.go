@@ -56,6 +56,7 @@ type Incident struct {
 
 	Rollouts []Rollout
 	Rollback Rollback
+	Release  LastRelease // what R undoes before the first rollout of an attempt
 	Levels   []Level
 	Updates  Updates
 	Messages []Message
@@ -165,8 +166,12 @@ func (in *Incident) Item(id string) *Item {
 	return nil
 }
 
-// Rollout finds a rollout by its ID, nil where there is none.
+// Rollout finds a rollout by its ID, nil where there is none. UndoID finds the plan
+// that undoes the last release.
 func (in *Incident) Rollout(id string) *Rollout {
+	if id == UndoID && in.Release.Undo.ID == id {
+		return &in.Release.Undo
+	}
 	for i := range in.Rollouts {
 		if in.Rollouts[i].ID == id {
 			return &in.Rollouts[i]

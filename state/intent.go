@@ -111,13 +111,15 @@ type (
 	Arm struct {
 		Trigger string `json:"trigger,omitempty"`
 		// WithDatabase takes the database back too, behind the workload.
-		WithDatabase bool `json:"with_database,omitempty"`
+		WithDatabase bool   `json:"with_database,omitempty"`
+		Version      string `json:"version,omitempty"` // refused unless R leads there; "" or "previous": wherever it leads
 	}
 	// Fire runs an armed rollback now; without an armed one it arms and runs. After a
 	// rollback that kept the database, WithDatabase takes that back too.
 	Fire struct {
 		Trigger      string `json:"trigger,omitempty"`
 		WithDatabase bool   `json:"with_database,omitempty"`
+		Version      string `json:"version,omitempty"` // as Arm's
 	}
 	// Disarm stops an armed rollback.
 	Disarm struct{}

@@ -108,6 +108,18 @@ func (f RollbackProven) say(*Incident, Event) Saying {
 	return s
 }
 
+func (f ReleaseProven) say(_ *Incident, e Event) Saying {
+	l := LastRelease{Proof: f.Proof, Since: e.Time}
+	if f.Plan != nil {
+		l.Undo.Plan = *f.Plan
+	}
+	s := Saying{Tag: "rollback", Text: l.Says(), Tone: TonePast}
+	if f.Plan != nil && f.Proof.Ready != Ready {
+		s.Tone = ToneWarned
+	}
+	return s
+}
+
 func (f RollbackPrimed) say(*Incident, Event) Saying {
 	return Saying{Tag: "rollback", Text: phrase("armed", f.Trigger), Tone: ToneBad, Mark: true}
 }
@@ -116,8 +128,11 @@ func (f RollbackDisarmed) say(*Incident, Event) Saying {
 	return Saying{Tag: "rollback", Text: "stopped in time, nothing was changed", Tone: ToneWarned, Mark: true}
 }
 
-func (f RollbackStarted) say(*Incident, Event) Saying {
+func (f RollbackStarted) say(in *Incident, _ Event) Saying {
 	text := "rolling back to " + f.Target
+	if u := in.Rollout(f.Rollout); f.Rollout == UndoID && u != nil {
+		text = "undoing the last release, " + u.Version + " back to " + f.Target
+	}
 	if f.Database {
 		text += ", the database too"
 	}

@@ -34,13 +34,12 @@ func (e *Engine) Adopt(told []Told) error {
 		}
 	}
 	e.mu.Unlock()
-	r := in.Production()
 	switch {
 	case rolling:
 	case in.Rollback.Status == state.RollbackRunning:
 		e.finishRollback(in)
-	case r != nil && r.Status == state.RolloutRolledBack:
-		e.closeAttempt(in, r)
+	case len(in.Closed) < in.Attempt:
+		e.closeAttempt(in)
 	}
 	return nil
 }

@@ -38,14 +38,18 @@ func (e *Engine) cleanPull(p undoing) undoing {
 // first and keeps it, and only then does somebody see that the old version cannot
 // live with the new schema.
 func (e *Engine) targetOf(p undoing) (*state.Incident, *state.Rollout, error) {
-	in, r, err := e.target()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.targetOfLocked(p)
+}
+
+// targetOfLocked needs mu.
+func (e *Engine) targetOfLocked(p undoing) (*state.Incident, *state.Rollout, error) {
+	in, r, err := e.targetLocked()
 	if !p.database || !state.HasCode(err, "already") {
 		return in, r, err
 	}
-	e.mu.Lock()
-	rolling := e.rolling
-	e.mu.Unlock()
-	if rolling || in.Rollback.Status == state.RollbackRunning {
+	if e.rolling || in.Rollback.Status == state.RollbackRunning {
 		if in.Rollback.Database {
 			return in, r, err
 		}

@@ -73,7 +73,7 @@ func (e *Engine) prover(ctx context.Context) {
 		case <-tick.C:
 			in := e.Incident()
 			r := in.Production()
-			if r == nil || !in.Open() || r.Status == state.RolloutRolledBack || in.Rollback.Status == state.RollbackRunning {
+			if r == nil || !in.Open() || r.Status == state.RolloutRolledBack || in.Undone() || in.Rollback.Status == state.RollbackRunning {
 				continue
 			}
 			_, _ = e.prove(ctx, r, r.Status != state.RolloutPlanned) // the proof, or why there is none, is in the journal

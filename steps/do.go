@@ -30,8 +30,14 @@ func (e *Engine) do(ctx context.Context, actor state.Actor, intent state.Intent)
 	}
 	switch v := intent.(type) {
 	case state.Arm:
+		if err := e.wanted(v.Version); err != nil {
+			return state.Answer{}, err
+		}
 		return state.Answer{}, e.armRollback(actor, undoing{v.Trigger, v.WithDatabase})
 	case state.Fire:
+		if err := e.wanted(v.Version); err != nil {
+			return state.Answer{}, err
+		}
 		return state.Answer{}, e.fireByHand(actor, undoing{v.Trigger, v.WithDatabase})
 	case state.Disarm:
 		return state.Answer{}, e.disarm(actor)
@@ -257,6 +263,7 @@ func (e *Engine) newAttempt(actor state.Actor) (state.Answer, error) {
 		}
 	}
 	in := e.Incident()
+	defer e.lookAgain() // R may have something to take back again
 	return e.simple(actor, func(in *state.Incident) error {
 		if err := open(in); err != nil {
 			return err
@@ -298,6 +305,9 @@ func (e *Engine) resolve(actor state.Actor, v state.Resolve) (state.Answer, erro
 // rollback that failed and was made good by hand is settled by an override of step 14.
 func settled(in *state.Incident) error {
 	rb, r := in.Rollback, in.Production()
+	if u := in.Undo(); u != nil && !u.Started.IsZero() {
+		r = u
+	}
 	switch {
 	case rb.Status == state.RollbackArmed || rb.Status == state.RollbackRunning:
 		return &state.Problem{Code: "rolling-back", What: "a rollback is under way", Do: "Let it end, then resolve."}

@@ -104,6 +104,7 @@ type Engine struct {
 	ended   bool          // nothing new starts any more
 	closed  bool          // nothing more will be said
 	poke    chan struct{} // what runs by itself may have become possible
+	relook  chan struct{} // what is known of the last release may have changed
 
 	ctx    context.Context // ends the actions
 	cancel context.CancelFunc
@@ -124,7 +125,7 @@ func NewEngine(o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, turn: make(chan struct{}, 1), in: in, events: append([]state.Event(nil), o.History...),
 		series: map[string]*state.Series{}, running: map[string]*work{},
-		subs: map[*subscriber]struct{}{}, changed: make(chan struct{}), poke: make(chan struct{}, 1)}
+		subs: map[*subscriber]struct{}{}, changed: make(chan struct{}), poke: make(chan struct{}, 1), relook: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.remember(o.Past)
 	return e, nil
@@ -154,6 +155,7 @@ func (e *Engine) Start() error {
 	e.layProbes()
 	e.spawn(func() { e.keepClocks(e.ctx) })
 	e.spawn(func() { e.prover(e.ctx) })
+	e.spawn(func() { e.watchRelease(e.ctx) })
 	e.spawn(func() { e.sentry(e.ctx) })
 	// Beside the caller, who has yet to let clients in: an action that looks at a
 	// remote before it starts must not keep them waiting.

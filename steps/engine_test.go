@@ -107,6 +107,7 @@ func TestRArmsCountsDownAndFires(t *testing.T) {
 		r := newRig(t)
 		defer r.bye()
 		defer r.feed(well)()
+		r.until("the last release is looked at", known)
 		if err := r.do(state.Arm{}); !state.HasCode(err, "nothing") {
 			t.Errorf("R before any change: %v", err)
 		}

@@ -3,6 +3,7 @@ package steps
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,8 @@ import (
 func goodRun(t *testing.T) []state.Event {
 	var events []state.Event
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newRig(t, withUndo(&undoWorld{}))
+		r.until("the last release is known", known)
 		defer r.feed(well)()
 		r.deploy()
 		r.until("deployed", func(in *state.Incident) bool { return in.Item(itemDeploy).Status == state.ItemDone })
@@ -31,7 +33,9 @@ func goodRun(t *testing.T) []state.Event {
 }
 
 // R at every journaled event of a good run, pressed with a keeper that finds just
-// that much: it is refused with a reason, or production is verified to be back.
+// that much: production is verified to be back, where mayday's own rollout has begun at
+// what ran before it, and until then at what ran before the last release. Where that
+// cannot be undone, R is refused until then, with the reason.
 func TestRAtEveryEventOfAGoodRun(t *testing.T) {
 	events := goodRun(t)
 	started, interesting := 0, map[string]bool{}
@@ -52,33 +56,53 @@ func TestRAtEveryEventOfAGoodRun(t *testing.T) {
 		interesting[kind] = true
 		t.Run(fmt.Sprintf("%d %s", n, kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { pressAt(t, events[:n], n >= started) })
+			if n < started {
+				synctest.Test(t, func(t *testing.T) { refusedAt(t, events[:n]) })
+			}
 		})
+	}
+}
+
+// refusedAt presses R where nothing was changed and the last release cannot be undone.
+func refusedAt(t *testing.T, history []state.Event) {
+	time.Sleep(time.Until(history[len(history)-1].Time)) // the bubble's clock is at its start
+	r := newRigOn(t, history, withUndo(&undoWorld{refuse: &state.Problem{What: "no earlier version"}}))
+	defer r.bye()
+	r.until("looked at", func(in *state.Incident) bool { return in.Release.Proof.Ready == state.NotReady })
+	before := r.Incident()
+	err := r.do(state.Fire{Trigger: "R"})
+	var p *state.Problem
+	if !errors.As(err, &p) || p.Code != "nothing" || !strings.Contains(p.Why, "no earlier version") || p.Do == "" {
+		t.Fatalf("nothing was changed, and R says: %v", err)
+	}
+	if in := r.Incident(); r.world.undone != 0 || in.Rollback.Status != before.Rollback.Status || in.Epoch != 0 {
+		t.Errorf("refused, and yet: %+v, epoch %d", in.Rollback, in.Epoch)
 	}
 }
 
 func pressAt(t *testing.T, history []state.Event, changed bool) {
 	time.Sleep(time.Until(history[len(history)-1].Time)) // the bubble's clock is at its start
-	r := newRigOn(t, history)
+	r := newRigOn(t, history, withUndo(&undoWorld{}))
 	defer r.bye()
-	err := r.do(state.Fire{Trigger: "R"})
+	r.until("R means something", func(in *state.Incident) bool { return in.TakesBack() != nil })
+	target, undone := "v1.2.3", ""
 	if !changed {
-		var p *state.Problem
-		if !errors.As(err, &p) || p.Code != "nothing" || p.Why == "" || p.Do == "" {
-			t.Fatalf("nothing was changed, and R says: %v", err)
-		}
-		return
+		target, undone = "v1.2.2", state.UndoID
 	}
-	if err != nil {
+	if err := r.do(state.Fire{Trigger: "R"}); err != nil {
 		t.Fatal(err)
 	}
 	r.until("rolled back", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone && len(in.Closed) == 1 })
 	time.Sleep(time.Hour) // whatever comes late has come
 	in := r.Incident()
-	p := in.Production()
+	p := in.Rollout(in.Rollback.Rollout)
+	if undone != "" && p.ID != undone || undone == "" && p != in.Production() {
+		t.Errorf("R took back %s", p.ID)
+	}
 	if p.Status != state.RolloutRolledBack || in.Rollback.Verified == "" || in.Item(itemRollback).Status != state.ItemDone {
 		t.Errorf("rollout %s, verified %q, item %s", p.Status, in.Rollback.Verified, in.Item(itemRollback).Status)
 	}
-	if r.world.undone != 1 || r.world.version != "v1.2.3" || r.world.epoch != 1 || in.Epoch != 1 {
+	if r.world.undone != 1 || r.world.version != target || r.world.epoch != 1 || in.Epoch != 1 {
 		t.Errorf("the world: %+v, epoch %d", r.world, in.Epoch)
 	}
 	for _, s := range in.Steps {

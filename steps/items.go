@@ -293,6 +293,9 @@ func (e *Engine) act(ctx context.Context, w *work, actor state.Actor, a Action, 
 	if got.Facts["tag"] != "" || got.Facts["baseline"] != "" || got.Facts["production"] != "" {
 		e.layProbes()
 	}
+	if got.Facts[factReleased] != "" {
+		e.lookAgain()
+	}
 }
 
 // outcome makes what an action reports fit for the journal.

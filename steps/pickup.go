@@ -21,8 +21,8 @@ func (e *Engine) pickUp() {
 		e.key.Lock()
 		e.countDown(e.mayday(), in.Rollback.Deadline, undoing{in.Rollback.Trigger, in.Rollback.Database})
 		e.key.Unlock()
-	case r != nil && r.Status == state.RolloutRolledBack:
-		e.closeAttempt(in, r)
+	default:
+		e.closeAttempt(in)
 	}
 	for i := range in.Rollouts {
 		if r := in.Rollouts[i]; r.Status == state.RolloutInterrupted && r.Attempt == in.Attempt {
@@ -69,12 +69,17 @@ func owes(r *state.Rollout) string {
 
 // closeAttempt says what whoever rolled back had no time for: that the attempt is
 // over, here and to the people outside.
-func (e *Engine) closeAttempt(in *state.Incident, r *state.Rollout) {
-	if len(in.Closed) >= in.Attempt {
+func (e *Engine) closeAttempt(in *state.Incident) {
+	r := in.OwnRollout()
+	if in.Undone() {
+		r = &in.Release.Undo
+	}
+	if r == nil || r.Status != state.RolloutRolledBack {
 		return
 	}
-	e.must(e.mayday(), append(stopped(in), state.AttemptClosed{N: in.Attempt, Outcome: "rolled back to " + r.Target},
-		state.StatusChanged{To: state.Identified, Why: "rolled back to " + r.Target})...)
+	if len(in.Closed) < in.Attempt {
+		e.must(e.mayday(), append(stopped(in), ended(in, r)...)...)
+	}
 	rb := in.Rollback
 	for _, m := range in.Messages {
 		if m.Purpose == "rollback" && !m.Queued.Before(rb.Started) {

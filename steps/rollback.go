@@ -14,29 +14,18 @@ import (
 // rollbackTime bounds a rollback (real time); conflicts are retried within it.
 const rollbackTime = 5 * time.Minute
 
-// target finds what R takes back, or says why there is nothing.
-func target(in *state.Incident) (*state.Rollout, error) {
-	r := in.Production()
-	switch {
-	case r == nil || r.Status == state.RolloutPlanned:
-		return nil, &state.Problem{Code: "nothing", What: "there is nothing to roll back",
-			Why: "mayday has not changed production in this attempt",
-			Do:  "To undo a release made without mayday, use your cluster's own tools; the timeline keeps a note of it."}
-	case r.Status == state.RolloutRolledBack:
-		return nil, &state.Problem{Code: "already", What: "it is rolled back already", Why: r.Target + " serves"}
-	case in.Rollback.Status == state.RollbackRunning:
-		return nil, &state.Problem{Code: "already", What: "the rollback is running"}
-	}
-	return r, nil
-}
-
-// target is the function target, and knows of a rollback whose events a hanging
+// target is Target, and knows of a rollback whose events a hanging
 // disk has kept from the fold.
 func (e *Engine) target() (*state.Incident, *state.Rollout, error) {
-	in := e.Incident()
-	r, err := target(in)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.targetLocked()
+}
+
+// targetLocked needs mu.
+func (e *Engine) targetLocked() (*state.Incident, *state.Rollout, error) {
+	in := e.in.Clone()
+	r, err := Target(in)
 	if err == nil && (e.rolling || e.undone == r.ID) {
 		err = &state.Problem{Code: "already", What: "the rollback has begun already"}
 	}
@@ -123,16 +112,17 @@ func (e *Engine) fire(actor state.Actor, trigger string) {
 func (e *Engine) fireAfter(first func(), actor state.Actor, p undoing) {
 	e.key.Lock()
 	defer e.key.Unlock()
-	in, r, err := e.targetOf(p)
 	if e.arm != nil {
 		e.arm.Stop()
 		e.arm = nil
 	}
+	e.mu.Lock()
+	in, r, err := e.targetOfLocked(p)
 	if err != nil {
+		e.mu.Unlock()
 		first()
 		return
 	}
-	e.mu.Lock()
 	// The forward work is told to stop; it need not: the epoch fences it.
 	for item, w := range e.running {
 		if inAttempt(item) {
@@ -152,8 +142,12 @@ func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, p undo
 	ctx, cancel := context.WithTimeout(context.Background(), p.time())
 	defer cancel()
 	run := fmt.Sprintf("%s-e%d", itemRollback, epoch)
-	e.must(actor, state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: e.clean(p.trigger), Ops: r.Inverse, Database: p.database},
-		state.ItemStarted{Item: itemRollback, Run: run, Commands: e.shown(inverseCommands(r))})
+	var before []state.Fact
+	if r.ID == state.UndoID { // a rollout of mayday's own measured it when it began
+		before = append(before, state.BeforeMeasured{Readings: e.before()})
+	}
+	e.must(actor, append(before, state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: e.clean(p.trigger), Ops: r.Inverse, Database: p.database},
+		state.ItemStarted{Item: itemRollback, Run: run, Commands: e.shown(inverseCommands(r))})...)
 	s, err := e.strategy(r.Strategy)
 	var seen Verification
 	if err == nil {
@@ -203,9 +197,11 @@ func (e *Engine) rollbackDone(actor state.Actor, r *state.Rollout, seen Verifica
 	}
 	facts = append(facts, Leftover(seen)...)
 	facts = append(facts, stopped(in)...)
-	facts = append(facts, state.AttemptClosed{N: in.Attempt, Outcome: "rolled back to " + r.Target},
-		state.StatusChanged{To: state.Identified, Why: "rolled back to " + r.Target})
+	facts = append(facts, ended(in, r)...)
 	e.must(actor, facts...)
+	if r.ID == state.UndoID {
+		e.spawn(e.layProbes) // {old} is another version now
+	}
 	e.must(e.mayday(), e.say("rollback", map[string]string{"target": r.Target, "reason": trigger, "verified": seen.Text}, "team", "stakeholders")...)
 }
 

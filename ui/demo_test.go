@@ -25,6 +25,41 @@ func early() *uitest.Story {
 	return s
 }
 
+// release is early, with a last release that R would undo.
+func release() *uitest.Story {
+	s := early()
+	return s.Tell(4*time.Second, state.Mayday, state.ReleaseProven{Proof: state.Proof{Ready: state.Ready, Target: "v1.2.2"},
+		Plan: &state.Plan{ID: state.UndoID, Environment: "production", Production: true, Strategy: "last-release", Version: "v1.2.3", Target: "v1.2.2", Revision: "app-6d4",
+			Inverse: []state.Op{{ID: "stable", Title: "app-stable back to v1.2.2 (app-6d4)", Command: "kubectl -n shop rollout undo deployment app-stable --to-revision=2"},
+				{ID: "verify", Title: "v1.2.2 ready and answering"}}}})
+}
+
+// noRelease is early, with a last release that cannot be undone.
+func noRelease() *uitest.Story {
+	return early().Tell(4*time.Second, state.Mayday, state.ReleaseProven{Proof: state.Proof{Ready: state.NotReady,
+		Why: "whether v1.2.2 was ever healthy is not known: Deployment app keeps no revision older than 1, whose end would tell"}})
+}
+
+func releaseArmed() *uitest.Story {
+	s := release()
+	return s.Tell(s.Last()+time.Second, "alice", state.RollbackPrimed{Deadline: uitest.Start.Add(1900 * time.Millisecond), Trigger: "R"})
+}
+
+func releaseUndoing() *uitest.Story {
+	s := releaseArmed()
+	at := s.Last() + 3*time.Second
+	s.Tell(at, "alice", state.RollbackStarted{Rollout: state.UndoID, Target: "v1.2.2", Epoch: 1, Trigger: "R", Ops: s.Scene.Incident.Release.Undo.Inverse})
+	return s.Tell(at, state.Mayday, state.RollbackOp{Op: "stable", Status: state.ItemRunning})
+}
+
+func releaseUndone() *uitest.Story {
+	s := releaseUndoing()
+	at := s.Last() + time.Second
+	s.Tell(at, state.Mayday, state.RollbackOp{Op: "stable", Status: state.ItemDone, Text: "v1.2.2 6/6 ready"})
+	s.Tell(at, state.Mayday, state.RollbackFinished{Done: true, Verified: "v1.2.2 answered 50 of 50 requests"})
+	return s.Tell(at, state.Mayday, state.AttemptClosed{N: 1, Outcome: "the last release was undone: v1.2.3 back to v1.2.2"})
+}
+
 func earlySteps() []state.Step {
 	check, action := state.Check, state.Action
 	items := map[int][]state.Item{

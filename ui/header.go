@@ -120,14 +120,17 @@ func (m *Model) clocks() string {
 	// The fullest form that fits: the countdowns must never be cut. A few cells are
 	// kept free, so that a growing number does not change the form each second.
 	const slack = 3
-	for _, f := range []struct{ wide, acked, plan bool }{{true, true, true}, {true, false, true}, {true, false, false}, {false, false, true}, {false, false, false}} {
+	for _, f := range []struct {
+		wide, acked bool
+		plan        fullness
+	}{{true, true, full}, {true, false, full}, {true, false, brief}, {false, false, full}, {false, false, brief}} {
 		left := " " + m.nextPage(in, f.wide, f.acked) + m.nextUpdate(in, f.wide)
 		right := m.readiness(in, f.plan) + " "
 		if theme.Width(left)+theme.Width(right)+slack <= m.w {
 			return theme.Row(left, right, m.w)
 		}
 	}
-	return theme.Row(" "+m.nextPage(in, false, false)+m.nextUpdate(in, false), m.readiness(in, false)+" ", m.w)
+	return theme.Row(" "+m.nextPage(in, false, false)+m.nextUpdate(in, false), m.readiness(in, least)+" ", m.w)
 }
 
 func (m *Model) nextPage(in *state.Incident, wide, withAcked bool) string {
@@ -211,9 +214,18 @@ func (m *Model) nextUpdate(in *state.Incident, wide bool) string {
 	return m.t.Past.Render(word) + st.Render(theme.Clock(left))
 }
 
+// fullness is how much the header says of the rollback plan.
+type fullness int
+
+const (
+	least fullness = iota
+	brief
+	full
+)
+
 // readiness is what R would do, and whether that was proven.
-func (m *Model) readiness(in *state.Incident, wide bool) string {
-	rb := &in.Rollback
+func (m *Model) readiness(in *state.Incident, much fullness) string {
+	rb, wide := &in.Rollback, much == full
 	key := m.t.RollbackKey.Render(" R ") + " "
 	to := "rollback to "
 	if !wide {
@@ -221,17 +233,24 @@ func (m *Model) readiness(in *state.Incident, wide bool) string {
 	}
 	switch {
 	case rb.Status == state.RollbackRunning:
-		return m.t.BadStrong.Render("ROLLING BACK to " + m.target())
+		return m.t.BadStrong.Render(m.backwards())
 	case rb.Status == state.RollbackFailed:
 		if !wide {
 			return m.t.BadStrong.Render("ROLLBACK FAILED")
 		}
 		return m.t.BadStrong.Render("ROLLBACK FAILED, f shows what to do")
+	case m.undoes() != nil:
+		return key + m.undo(in, much)
 	case rb.Status == state.RollbackDone && !rb.ProvenAt.After(rb.Ended):
 		if len(rb.Manual) > 0 {
 			return m.t.GoodStrong.Render("rolled back to "+m.target()) + m.t.BadStrong.Render(", not all: f")
 		}
 		return m.t.GoodStrong.Render("rolled back to " + m.target())
+	case rb.Proof.Ready == "" && !in.Release.Since.IsZero():
+		if wide {
+			return key + m.t.Past.Render("nothing to take back: "+theme.Cut(theme.Safe(in.Release.Proof.Why), m.w/3))
+		}
+		return key + m.t.Past.Render("no way back")
 	case rb.Proof.Ready == "":
 		if wide {
 			why := rb.Proof.Why
@@ -253,9 +272,51 @@ func (m *Model) readiness(in *state.Incident, wide bool) string {
 	return key + st.Render(to+theme.Safe(m.target())+" "+word) + age
 }
 
+// undoes gives the last release where R would undo it, nil where R means something else.
+func (m *Model) undoes() *state.Rollout {
+	in := m.scene.Incident
+	u := in.TakesBack()
+	if u == nil || u.ID != state.UndoID || u.Status == state.RolloutRolledBack || !in.Open() {
+		return nil
+	}
+	return u
+}
+
+// undo is what R would do with the last release. Its answer is journaled when it
+// changes, and has stood since.
+func (m *Model) undo(in *state.Incident, much fullness) string {
+	u, p := m.undoes(), in.Release.Proof
+	word, st := m.t.Readiness(p.Ready)
+	text := theme.Safe(u.Version) + " → " + theme.Safe(u.Target) + " " + word
+	since := m.now.Sub(in.Release.Since)
+	switch {
+	case much == least:
+		return st.Render("undo " + word)
+	case much == brief && m.w < wideAt:
+		return st.Render("→ " + theme.Safe(u.Target) + " " + word)
+	case much == brief:
+		return st.Render(text) + m.t.Past.Render(" "+theme.Age(since))
+	case p.Ready != state.Ready && p.Why != "":
+		return st.Render("undoes "+text) + m.t.Past.Render(": "+theme.Cut(theme.Safe(p.Why), m.w/3))
+	}
+	return st.Render("undoes "+text) + m.t.Past.Render(" for "+theme.Span(since))
+}
+
+// backwards says what a rollback that runs does.
+func (m *Model) backwards() string {
+	if u := m.scene.Incident.TakesBack(); u != nil && u.ID == state.UndoID {
+		return "UNDOING " + theme.Safe(u.Version) + ", back to " + m.target()
+	}
+	return "ROLLING BACK to " + m.target()
+}
+
 // target is the version that R restores.
 func (m *Model) target() string {
 	in := m.scene.Incident
+	began := in.Rollback.Status == state.RollbackRunning || in.Rollback.Status == state.RollbackDone || in.Rollback.Status == state.RollbackFailed
+	if r := in.TakesBack(); r != nil && !began {
+		return theme.Safe(r.Target)
+	}
 	if r := in.Rollout(in.Rollback.Rollout); r != nil && r.Target != "" {
 		return r.Target
 	}
@@ -278,7 +339,7 @@ func (m *Model) bar() string {
 		left, all = m.local.deadline.Sub(m.real), m.local.deadline.Sub(m.rkey.barSince)
 		who = "  (the keeper does not answer: from this process)"
 	case m.here != nil && !m.here.over():
-		return m.t.BarArmed.Render(center("ROLLING BACK to "+m.target()+" from this process: the keeper does not answer", m.w))
+		return m.t.BarArmed.Render(center(m.backwards()+" from this process: the keeper does not answer", m.w))
 	case rb.Status == state.RollbackArmed:
 		left, all = rb.Deadline.Sub(m.real), rb.Deadline.Sub(m.rkey.barSince)
 		if m.replay() {
@@ -294,13 +355,20 @@ func (m *Model) bar() string {
 	if m.typing() && !m.rkey.here {
 		stop = "esc or ctrl+c stop"
 	}
-	head := fmt.Sprintf("ROLLING BACK to %s in %.1f s", m.target(), max(left, 0).Seconds())
-	text := head + "     enter now     " + stop + who
-	if theme.Width(text) > m.w {
-		text = fmt.Sprintf("ROLLBACK %.1f s  enter now  c/esc stop", max(left, 0).Seconds())
+	seconds := max(left, 0).Seconds()
+	text := fmt.Sprintf("ROLLING BACK to %s in %.1f s     enter now     %s%s", m.target(), seconds, stop, who)
+	if u := m.undoes(); u != nil {
+		what := fmt.Sprintf("UNDO THE LAST RELEASE: %s back to %s", theme.Safe(u.Version), theme.Safe(u.Target))
+		text = fmt.Sprintf("%s (not mayday's rollout) in %.1f s     enter now     %s%s", what, seconds, stop, who)
+		if theme.Width(text) > m.w {
+			text = fmt.Sprintf("%s  %.1f s  enter now  c/esc stop", what, seconds)
+		}
 	}
 	if theme.Width(text) > m.w {
-		text = fmt.Sprintf("BACK IN %.1f s c stop", max(left, 0).Seconds())
+		text = fmt.Sprintf("ROLLBACK %.1f s  enter now  c/esc stop", seconds)
+	}
+	if theme.Width(text) > m.w {
+		text = fmt.Sprintf("BACK IN %.1f s c stop", seconds)
 	}
 	line, n := center(text, m.w), m.w
 	if all > 0 && !m.rkey.barSince.IsZero() {

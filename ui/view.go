@@ -193,7 +193,7 @@ func (m *Model) essentials() []string {
 	if m.said.text != "" {
 		out = append(out, m.saidLine(m.w))
 	}
-	out = append(out, strings.TrimSpace(m.readiness(in, false)))
+	out = append(out, strings.TrimSpace(m.readiness(in, brief)))
 	if next, ok := in.NextEscalation(); ok {
 		left, st := next.DueAt().Sub(m.now), m.t.Warn
 		word := "page "

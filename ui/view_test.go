@@ -16,6 +16,7 @@ import (
 
 var scenes = map[string]func() *uitest.Story{
 	"early": early, "canary": uitest.Canary, "asking": asking, "rolling-back": uitest.RollingBack, "rolled-back": uitest.RolledBack,
+	"release": release, "no-release": noRelease, "release-armed": releaseArmed, "release-undoing": releaseUndoing, "release-undone": releaseUndone,
 	"rollback-failed": uitest.RollbackFailed, "interrupted": uitest.Interrupted, "resolved": uitest.Resolved,
 	"armed": func() *uitest.Story {
 		s := uitest.Canary()
@@ -26,7 +27,7 @@ var scenes = map[string]func() *uitest.Story{
 var sizes = []struct{ w, h int }{{80, 24}, {120, 40}, {200, 60}}
 
 func TestGolden(t *testing.T) {
-	for _, name := range []string{"early", "canary", "armed", "rolling-back", "rollback-failed", "asking"} {
+	for _, name := range []string{"early", "canary", "armed", "rolling-back", "rollback-failed", "asking", "release", "no-release", "release-armed"} {
 		for _, s := range sizes {
 			for _, plain := range []bool{false, true} {
 				m := still(scenes[name](), s.w, s.h)

@@ -149,13 +149,17 @@ func (r *Range) start(parent context.Context) error {
 // serve starts the cluster and its data plane, and waits until production answers.
 func (r *Range) serve(parent, ctx context.Context) error {
 	var err error
-	if r.cluster, err = cluster.Start(parent, cluster.Options{}); err != nil {
+	clock := &past{}
+	if r.cluster, err = cluster.Start(parent, cluster.Options{Now: clock.now}); err != nil {
 		return err
 	}
 	if err := os.WriteFile(r.Kubeconfig, r.cluster.Kubeconfig(), 0o600); err != nil {
 		return err
 	}
 	config := r.cluster.Config()
+	if err := remember(ctx, config, clock); err != nil {
+		return err
+	}
 	if err := Seed(ctx, config); err != nil {
 		return err
 	}

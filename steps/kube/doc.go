@@ -7,6 +7,10 @@
 // (command and diff), dry-run for the proof, and written by a stage or by the
 // rollback, so what is shown, what is proven and what is done are one thing.
 //
+// A release that mayday did not make is undone by the strategy last-release, whose plans
+// the others make ([mayday/steps.Undoer]): their inverse is that of a rollout which
+// nobody began.
+//
 // # The fence
 //
 // Every object mayday writes carries two annotations:

@@ -25,6 +25,7 @@ func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic ste
 	for _, k := range []recipe{canary{}, blueGreen{}, rolling{}, immediate{}} {
 		out[k.name()] = several{&strategy{base: b, recipe: configured{k, keys}}}
 	}
+	out[lastRelease{}.name()] = several{&strategy{base: b, recipe: lastRelease{}}}
 	return out
 }
 

@@ -65,9 +65,15 @@ func TestMain(m *testing.M) {
 // newShop starts a cluster with the objects; it is gone when the test ends.
 func newShop(t testing.TB, objects ...runtime.Object) *shop {
 	t.Helper()
+	return newShopAt(t, nil, objects...)
+}
+
+// newShopAt is newShop with a clock of its own; nil is the real one.
+func newShopAt(t testing.TB, now func() time.Time, objects ...runtime.Object) *shop {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	all := append([]runtime.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}}, objects...)
-	c, err := cluster.Start(ctx, cluster.Options{Objects: all})
+	c, err := cluster.Start(ctx, cluster.Options{Objects: all, Now: now})
 	if err != nil {
 		cancel()
 		t.Fatal(err)

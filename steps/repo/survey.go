@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"mayday/state"
@@ -75,17 +76,68 @@ func (r *Repo) survey(ctx context.Context, job steps.Job) (steps.Outcome, error)
 	fmt.Fprintf(job.Output, "checkout: %s\n", status)
 	list(job.Output, "last commits of "+name, commits)
 	list(job.Output, "last tags", lines)
-	version := d.String()
+	facts, err := v.releases(d, tags)
+	if err != nil {
+		return steps.Outcome{}, err
+	}
+	facts["production"] = d.String()
 	if d.tag.name == "" {
-		version = ""
+		facts["production"] = ""
 	}
 	return steps.Outcome{
 		Summary: fmt.Sprintf("%s at %s; %s", d, short(from), status),
 		Evidence: []state.Evidence{{Name: "production version", Value: d.String()}, {Name: "production head", Value: from},
 			{Name: "checkout", Value: status}, {Name: "last commits", Value: strings.Join(commits, "\n")},
 			{Name: "last tags", Value: cmp.Or(strings.Join(lines, "\n"), "no tags found")}},
-		Facts: map[string]string{"production": version},
+		Facts: facts,
 	}, nil
+}
+
+// releases gives the newest release that production holds, the one before it, and the
+// database migrations between them, as facts: what R compares with what the cluster
+// remembers, and minds.
+func (v *view) releases(d description, tags []tag) (map[string]string, error) {
+	facts := map[string]string{}
+	if d.tag.name == "" {
+		return facts, nil
+	}
+	facts["production.tag"] = d.tag.name
+	at := slices.IndexFunc(tags, func(t tag) bool { return t.name == d.tag.name })
+	for _, t := range tags[at+1:] {
+		in, err := v.isAncestor(t.commit, d.tag.commit)
+		if err != nil {
+			return nil, err
+		}
+		if in && t.commit != d.tag.commit {
+			facts["production.from"] = t.name
+			facts["production.migrations"], err = v.migrations(t.commit, d.tag.commit)
+			return facts, err
+		}
+	}
+	return facts, nil
+}
+
+// migrations names the database migrations that a release brought, "" where it brought
+// none.
+func (v *view) migrations(from, to string) (string, error) {
+	old, err := v.commit(from)
+	if err != nil {
+		return "", err
+	}
+	newer, err := v.commit(to)
+	if err != nil {
+		return "", err
+	}
+	_, _, paths, err := changedPaths(old, newer)
+	if err != nil {
+		return "", err
+	}
+	paths = slices.DeleteFunc(paths, func(p string) bool { return kindOf(p) != migration })
+	slices.Sort(paths)
+	if paths = slices.Compact(paths); len(paths) > 1 {
+		return fmt.Sprintf("%s and %d more", state.Clean(paths[0]), len(paths)-1), nil
+	}
+	return state.Clean(strings.Join(paths, "")), nil
 }
 
 func list(w io.Writer, title string, lines []string) {
@@ -142,7 +194,8 @@ func (r *Repo) shown(commands ...[]string) []string {
 
 // baseline fetches, and finds the commit that the hotfix starts from. Values:
 // "offline" = "allow" goes on with what is here when the remote is gone;
-// "baseline" names a tag other than the newest one of production.
+// "baseline" names a tag other than the newest one of production. Where a release was
+// undone in this incident, it is the tag that production was taken back to.
 func (r *Repo) baseline(ctx context.Context, job steps.Job) (steps.Outcome, error) {
 	var o steps.Outcome
 	v, err := r.open()
@@ -164,7 +217,15 @@ func (r *Repo) baseline(ctx context.Context, job steps.Job) (steps.Outcome, erro
 	if err != nil {
 		return o, err
 	}
-	d, t, err := v.baselineTag(head, name, job.Values["baseline"])
+	asked := job.Values["baseline"]
+	if back := job.Fact("running"); asked == "" && back != "" {
+		if _, ok := v.findTag(back); ok {
+			asked, note = back, note+"; production was taken back to it"
+		} else {
+			note += "; production was taken back to " + back + ", of which there is no tag"
+		}
+	}
+	d, t, err := v.baselineTag(head, name, asked)
 	if err != nil {
 		return o, err
 	}

@@ -71,12 +71,32 @@ func (a *after) Plan(ctx context.Context, order steps.Order) (state.Plan, error)
 	if err != nil || !order.Environment.Production {
 		return plan, err
 	}
+	return a.behind(ctx, plan, order, a.rollback.Database)
+}
+
+// PlanUndo implements steps.Undoer. What schema the version before the last release knew
+// is not known: the database stays as it is.
+func (a *after) PlanUndo(ctx context.Context, order steps.Order) (state.Plan, error) {
+	u, ok := a.Strategy.(steps.Undoer)
+	if !ok {
+		return state.Plan{}, &state.Problem{Code: "no-undo", What: "strategy " + a.Name() + " cannot undo a release that mayday did not make"}
+	}
+	plan, err := u.PlanUndo(ctx, order)
+	if err != nil {
+		return plan, err
+	}
+	return a.behind(ctx, plan, order, nil)
+}
+
+// behind adds what a rollback of the plan does behind the workload.
+func (a *after) behind(ctx context.Context, plan state.Plan, order steps.Order, d *runbook.Database) (state.Plan, error) {
 	m := &aftermath{Incident: order.Incident, Required: a.rollback.Required}
+	var err error
 	if m.Hooks, err = remember(a.rollback.Hooks(), a.redact); err != nil {
 		return plan, err
 	}
 	v := m.told(plan)
-	if d := a.rollback.Database; d != nil {
+	if d != nil {
 		if m.Database, err = a.rememberDatabase(ctx, d, v); err != nil {
 			return plan, err
 		}

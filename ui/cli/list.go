@@ -131,6 +131,9 @@ func (a *app) showText(f found) {
 	fmt.Fprintf(a.out, "%s  %s  %s  %s\n", in.ID, in.Severity, in.Status, state.Clean(in.Title))
 	fmt.Fprintf(a.out, "declared %s by %s, attempt %d, %d of 18 steps done, rollback plan %s\n", in.Declared.Format(time.RFC3339),
 		state.Clean(in.By.User), in.Attempt, in.Done(), orNone(string(in.Rollback.Proof.Ready)))
+	if says := in.Release.Says(); says != "" && in.OwnRollout() == nil {
+		fmt.Fprintln(a.out, state.Clean(says))
+	}
 	for _, s := range stepRows(in) {
 		fmt.Fprintf(a.out, "%2d %-26s %s\n", s.No, s.Title, s.Status)
 		for _, it := range s.Items {

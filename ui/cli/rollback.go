@@ -17,10 +17,11 @@ func (a *app) rollbackCommand() *cobra.Command {
 	var preserve bool
 	c := &cobra.Command{Use: "rollback", Short: "Take production back to the version before this incident's rollout", Args: args(cobra.NoArgs),
 		Long: "rollback does what R does in the cockpit, waits until it is verified, and says how it went:\nexit 3 rolled back, 4 the rollback failed. Without --immediate the grace time runs first.\n\n" +
+			"Before this incident's own rollout it undoes the last release, where it is proven which\nversion ran before; else it says why not.\n\n" +
 			"Data is preserved: the database stays as it is. With --with-database its schema is taken back\n" +
 			"too, behind traffic and workload, as rollback.database in the runbook says: backup, rollback,\n" +
 			"integrity check. That works after a rollback, too.",
-		Example: "  mayday rollback --immediate\n  mayday rollback --with-database",
+		Example: "  mayday rollback --version=previous --preserve-data --immediate\n  mayday rollback --with-database",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if preserve && want.database {
 				return usage{&state.Problem{What: "--preserve-data and --with-database contradict each other", Do: "Data is preserved unless --with-database is given."}}
@@ -30,12 +31,16 @@ func (a *app) rollbackCommand() *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&want.immediate, "immediate", false, "no grace time")
 	f.BoolVar(&want.database, "with-database", false, "take the database's schema back too")
+	f.StringVar(&want.version, "version", "previous", "refuse unless the rollback leads to this version")
 	f.BoolVar(&preserve, "preserve-data", false, "keep the database as it is (the default)")
 	return c
 }
 
 // undo is how a rollback is wanted.
-type undo struct{ immediate, database bool }
+type undo struct {
+	immediate, database bool
+	version             string // "" or "previous": wherever it leads
+}
 
 // keeperTime is how long a rollback waits for a keeper (or to become it) before
 // this process takes production back by itself (real time).
@@ -54,18 +59,13 @@ func (a *app) rollback(ctx context.Context, want undo) error {
 	if want.database && !s.rb.Rollback.Database.Undoes() {
 		return errors.Join(noDatabase(s.rb), s.Close("the command is done"))
 	}
-	var intent state.Intent = state.Arm{Trigger: "mayday rollback", WithDatabase: want.database}
+	var intent state.Intent = state.Arm{Trigger: "mayday rollback", WithDatabase: want.database, Version: want.version}
 	if want.immediate {
-		intent = state.Fire{Trigger: "mayday rollback", WithDatabase: want.database}
+		intent = state.Fire{Trigger: "mayday rollback", WithDatabase: want.database, Version: want.version}
 	}
 	scene := state.NewScene()
 	sent := make(chan error, 1)
-	go func() {
-		soon, cancel := context.WithTimeout(ctx, keeperTime)
-		defer cancel()
-		_, err := s.Do(soon, intent)
-		sent <- err
-	}()
+	go func() { sent <- pull(ctx, s, intent) }()
 	err = a.followRollback(ctx, s, scene, want, sent)
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
 		return errors.Join(a.rollbackHere(ctx, want), s.Close("the keeper does not answer"))
@@ -77,6 +77,27 @@ func (a *app) rollback(ctx context.Context, want undo) error {
 func noDatabase(rb *runbook.Runbook) error {
 	return usage{&state.Problem{What: "nothing was done: the runbook does not say how to take the database back", Why: "there is no rollback.database.rollback in " + rb.Path,
 		Do: "Roll back without --with-database, then take the database back by hand."}}
+}
+
+// lookTime is how long a rollback waits for a keeper that has just begun to find out
+// whether there is anything to take back (real time).
+const lookTime = 30 * time.Second
+
+// pull asks the keeper for the rollback.
+func pull(ctx context.Context, s *session, intent state.Intent) error {
+	for end := time.Now().Add(lookTime); ; {
+		soon, cancel := context.WithTimeout(ctx, keeperTime)
+		_, err := s.Do(soon, intent)
+		cancel()
+		if !state.HasCode(err, "looking") || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // errSilent: the keeper did not answer in time.
@@ -97,8 +118,8 @@ func (a *app) rollbackHere(ctx context.Context, want undo) error {
 		return noDatabase(rb)
 	}
 	alone := &session{folder: f.folder, rb: rb, now: a.now}
-	if err := alone.rollbackHere(ctx, want.database); err != nil {
-		if state.HasCode(err, "nothing") {
+	if err := alone.rollbackHere(ctx, want); err != nil {
+		if state.HasCode(err, "nothing") || state.HasCode(err, "looking") || state.HasCode(err, "already") || state.HasCode(err, "other-version") {
 			return err
 		}
 		a.complain(err)
@@ -110,7 +131,10 @@ func (a *app) rollbackHere(ctx context.Context, want undo) error {
 // rollbackOver says how the rollback that was asked for ended, if it has. began: it
 // is under way, or was when we asked; what earlier attempts left does not count.
 func rollbackOver(in *state.Incident, want undo, began bool) (state.RollbackStatus, bool) {
-	rb, r := in.Rollback.Status, in.Production()
+	rb, r := in.Rollback.Status, in.OwnRollout()
+	if r == nil {
+		r = in.Undo()
+	}
 	switch {
 	case want.database && rb == state.RollbackDone && !in.Rollback.Database:
 	case rb == state.RollbackDone && r != nil && r.Status == state.RolloutRolledBack:

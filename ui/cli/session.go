@@ -91,14 +91,20 @@ func explain(err error, folder string) error {
 // RollbackHere takes production back from this process, with the plan in the
 // journal: the keeper does not answer. What happens is kept beside the journal
 // until a keeper takes it in. The database stays as it is.
-func (s *session) RollbackHere(ctx context.Context) error { return s.rollbackHere(ctx, false) }
+func (s *session) RollbackHere(ctx context.Context) error { return s.rollbackHere(ctx, undo{}) }
 
-func (s *session) rollbackHere(ctx context.Context, database bool) error {
+func (s *session) rollbackHere(ctx context.Context, want undo) error {
 	f := read("", s.folder)
-	r := f.in.Production()
-	kept := database && !f.in.Rollback.Database // a rollback before this one left it alone
-	if r == nil || r.Status == state.RolloutPlanned || r.Status == state.RolloutRolledBack && !kept {
-		return &state.Problem{Code: "nothing", What: "there is nothing to roll back", Why: "mayday has not changed production in this attempt"}
+	database := want.database
+	r, err := taking(f.in)
+	if p := f.in.OwnRollout(); p != nil && p.Status == state.RolloutRolledBack && database && !f.in.Rollback.Database {
+		r, err = p, nil // a rollback before this one left the database alone
+	}
+	if err == nil {
+		err = steps.Wanted(want.version, r)
+	}
+	if err != nil {
+		return err
 	}
 	redact := shell.NewRedactor(shell.EnvSecrets(os.Environ())...)
 	strategy, ok := strategies(s.rb, redact)[r.Strategy]
@@ -135,6 +141,14 @@ func (s *session) rollbackHere(ctx context.Context, database bool) error {
 		return fmt.Errorf("rolled back to %s (%s), but it could not be written down: %w", r.Target, seen.Text, lost)
 	}
 	return err
+}
+
+// taking is what a rollback takes back, be it that the keeper stopped in the middle of it.
+func taking(in *state.Incident) (*state.Rollout, error) {
+	if r := in.TakesBack(); r != nil && in.Rollback.Status == state.RollbackRunning {
+		return r, nil
+	}
+	return steps.Target(in)
 }
 
 var _ ui.Session = (*session)(nil)

@@ -241,7 +241,11 @@ func (r *runner) status() {
 	if ready == "" {
 		ready = "no plan yet"
 	}
-	r.print("Rollback: %s %s %s", ready, in.Rollback.Proof.Target, in.Rollback.Proof.Why)
+	if says := in.Release.Says(); says != "" && in.OwnRollout() == nil {
+		r.print("Rollback: %s.", says)
+	} else {
+		r.print("Rollback: %s %s %s", ready, in.Rollback.Proof.Target, in.Rollback.Proof.Why)
+	}
 	for _, p := range in.Probes {
 		if x, ok := r.scene.Reading(p, now); ok {
 			text := x.Text
