@@ -15,7 +15,7 @@ import (
 )
 
 var scenes = map[string]func() *uitest.Story{
-	"early": early, "canary": uitest.Canary, "asking": asking, "rolling-back": uitest.RollingBack, "rolled-back": uitest.RolledBack,
+	"early": early, "canary": uitest.Canary, "asking": asking, "rolling-back": uitest.RollingBack, "rolled-back": uitest.RolledBack, "left-undone": uitest.LeftUndone,
 	"release": release, "no-release": noRelease, "release-armed": releaseArmed, "release-undoing": releaseUndoing, "release-undone": releaseUndone,
 	"rollback-failed": uitest.RollbackFailed, "interrupted": uitest.Interrupted, "resolved": uitest.Resolved,
 	"armed": func() *uitest.Story {

@@ -70,7 +70,7 @@ func armed() *uitest.Story {
 func stories() map[string]*uitest.Story {
 	return map[string]*uitest.Story{
 		"empty": {Scene: state.NewScene()}, "planned": planned(), "warned": warned(), "canary": uitest.Canary(), "interrupted": uitest.Interrupted(), "asking": asking(),
-		"armed": armed(), "rolling": rolling(), "failed": failed(), "rolling-back": uitest.RollingBack(), "rolled-back": uitest.RolledBack(),
+		"armed": armed(), "rolling": rolling(), "failed": failed(), "rolling-back": uitest.RollingBack(), "rolled-back": uitest.RolledBack(), "left-undone": uitest.LeftUndone(),
 		"rollback-failed": uitest.RollbackFailed(), "done": uitest.Resolved(),
 	}
 }

@@ -107,6 +107,19 @@ func RollingBack() *Story {
 	return s
 }
 
+// LeftUndone is RolledBack, but for the cache.
+func LeftUndone() *Story {
+	s := RollingBack()
+	at := s.Last()
+	s.Tell(at+1*time.Second, state.Mayday, state.RollbackOp{Op: "scale", Status: state.ItemDone, Text: "app-canary 0/0"})
+	s.Tell(at+2*time.Second, state.Mayday, state.RollbackOp{Op: "cache", Title: "cache: ./purge.sh", Status: state.ItemFailed, Text: "no route to host"})
+	s.Tell(at+3*time.Second, state.Mayday, state.RollbackFinished{Done: true, Verified: "v1.2.3 answered 50 of 50 requests, cache NOT invalidated",
+		Manual: []string{"cd /srv/shop && VERSION=v1.2.4 ./purge.sh"}})
+	s.Tell(at+3*time.Second, state.Mayday, state.Warned{Text: "rolled back, but by hand: cd /srv/shop && VERSION=v1.2.4 ./purge.sh", Sticky: true})
+	s.Tell(at+4*time.Second, state.Mayday, state.AttemptClosed{N: 1, Outcome: "rolled back"})
+	return s
+}
+
 // RollbackFailed is Canary with a rollback that did not work.
 func RollbackFailed() *Story {
 	s := RollingBack()
