@@ -1,5 +1,6 @@
 # make test needs Go, git and tmux, and nothing else; with a C compiler it also
-# runs under the race detector.
+# runs under the race detector, and with Debian's package "prometheus" it compares
+# metrics with a real server.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 
 	"mayday/probes"
+	"mayday/probes/prom"
 	"mayday/state"
 )
 
@@ -52,7 +54,7 @@ func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Re
 func unread(err error) error {
 	return &state.Problem{
 		What: "the query cannot be read", Why: state.Clean(err.Error()),
-		Do: "Correct the probe's query", Code: "prometheus-query",
+		Do: cmp.Or(prom.Renamed(err.Error()), "Correct the probe's query"), Code: "prometheus-query",
 	}
 }
 

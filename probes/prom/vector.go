@@ -46,6 +46,20 @@ func (a *Asker) Vector(ctx context.Context, expr string, at time.Time) (out prom
 	return nil, "", &state.Problem{What: fmt.Sprintf("the query gives a %s, not series of numbers", v.Type()), Code: "prometheus-query"}
 }
 
+// renamed are the functions that have another name in Prometheus 3.
+var renamed = map[string]string{"holt_winters": "double_exponential_smoothing"}
+
+// Renamed says what a function is called now, where the text is the complaint of a
+// parser of Prometheus 3 about its old name, else "".
+func Renamed(complaint string) string {
+	for old, now := range renamed {
+		if strings.Contains(complaint, fmt.Sprintf("unknown function with name %q", old)) {
+			return fmt.Sprintf("%s is called %s in Prometheus 3, whose language mayday speaks: write that", old, now)
+		}
+	}
+	return ""
+}
+
 // Record does nothing: what the server's own recording rules make is there already.
 func (a *Asker) Record(context.Context, time.Time, promql.Vector, []labels.Labels) error { return nil }
 

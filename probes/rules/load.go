@@ -15,15 +15,12 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 
+	"mayday/probes/prom"
 	"mayday/state"
 )
 
 // maxFile bounds a file of rules, in bytes.
 const maxFile = 4 << 20
-
-// renamed are the functions that have another name in Prometheus 3, whose language
-// the rules are read in.
-var renamed = map[string]string{"holt_winters": "double_exponential_smoothing"}
 
 // Load reads a file of rules as Prometheus has them, every file that "promtool check
 // rules" accepts but for functions that Prometheus 3 renamed: those are named in the
@@ -58,10 +55,8 @@ func Load(path string) (*rulefmt.RuleGroups, error) {
 		why += fmt.Sprintf(" (and %d more)", more)
 	}
 	p := &state.Problem{What: where + " is no rule", Why: state.Clean(why), Do: "Correct it; promtool check rules " + path + " says the same", Code: "rules-file"}
-	for old, now := range renamed {
-		if strings.Contains(why, fmt.Sprintf("unknown function with name %q", old)) {
-			p.Do = fmt.Sprintf("%s is called %s in Prometheus 3, whose language mayday speaks: write that", old, now)
-		}
+	if now := prom.Renamed(why); now != "" {
+		p.Do = now
 	}
 	return nil, p
 }

@@ -8,21 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"mayday/probes/probetest"
 	"mayday/state"
 )
-
-// promtool gives the tool's path. A machine without it skips, but not the one that
-// says whether a change may go in.
-func promtool(t *testing.T) string {
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("there is no promtool, and CI must not skip this")
-		}
-		t.Skip("there is no promtool: apt-get install prometheus")
-	}
-	return path
-}
 
 func files(t *testing.T, pattern string) []string {
 	t.Helper()
@@ -65,7 +53,7 @@ func TestBadFilesAreRefusedWithTheirLine(t *testing.T) {
 
 // promtool of Prometheus 2 and Load agree on every file.
 func TestPromtoolAgrees(t *testing.T) {
-	tool := promtool(t)
+	tool := probetest.Tool(t, "promtool")
 	for _, name := range append(files(t, "testdata/good/*"), files(t, "testdata/bad/*")...) {
 		out, err := exec.CommandContext(t.Context(), tool, "check", "rules", name).CombinedOutput()
 		good := strings.Contains(name, "/good/")
