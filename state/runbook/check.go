@@ -177,13 +177,23 @@ func (b *binder) strategies(path string, e Environment) {
 		b.blueGreen(path+".blue_green", e.BlueGreen, e.URL)
 	}
 	if r := e.Rolling; r != nil {
-		b.named(path+".rolling", r.Deployment)
+		b.rolled(path+".rolling", r)
 		b.atLeast(path+".rolling.batch", r.Batch, 1)
 		b.notNegative(path+".rolling.hold", r.Hold)
 	}
 	if m := e.Immediate; m != nil {
 		b.named(path+".immediate", m.Deployment)
 		b.notNegative(path+".immediate.hold", m.Hold)
+	}
+}
+
+// rolled asks for the name of the one workload that is rolled.
+func (b *binder) rolled(path string, r *Rolling) {
+	switch {
+	case r.Deployment == "" && r.StatefulSet == "":
+		b.fail(path, "%s needs deployment or statefulset, the name of what is rolled", path)
+	case r.Deployment != "" && r.StatefulSet != "":
+		b.fail(path+".statefulset", "%s has a deployment and a statefulset; it rolls one of them", path)
 	}
 }
 
@@ -233,11 +243,7 @@ func (b *binder) canary(path string, c *Canary) {
 	case c.Stable:
 		b.fail(path+".canary", "stable and canary are the same Deployment")
 	}
-	if c.Route == "" {
-		b.fail(path, "%s needs route: \"VirtualService/name\" or \"HTTPRoute/name\"", path)
-	} else if kind, name, _ := strings.Cut(c.Route, "/"); !slices.Contains(routes, kind) || name == "" {
-		b.fail(path+".route", "%s.route must be \"VirtualService/name\" or \"HTTPRoute/name\", not %q", path, c.Route)
-	}
+	b.canaryTraffic(path, c)
 	b.atLeast(path+".replicas", c.Replicas, 0)
 	b.notNegative(path+".hold", c.Hold)
 	last := 0
@@ -256,6 +262,27 @@ func (b *binder) canary(path string, c *Canary) {
 			if f.value == "" {
 				b.fail(path+".subsets", "%s.subsets needs %s", path, f.key)
 			}
+		}
+	}
+}
+
+// canaryTraffic checks what shares the traffic out: a route, or the numbers of pods.
+func (b *binder) canaryTraffic(path string, c *Canary) {
+	kind, name, _ := strings.Cut(c.Route, "/")
+	switch {
+	case c.Route == "" && c.Service == "":
+		b.fail(path, "%s needs route: \"VirtualService/name\" or \"HTTPRoute/name\"; or service, the one Service of both Deployments, to go by numbers of pods", path)
+	case c.Route != "" && c.Service != "":
+		b.fail(path+".service", "%s has a route and a service; traffic goes by one of them", path)
+	case c.Route != "" && (!slices.Contains(routes, kind) || name == ""):
+		b.fail(path+".route", "%s.route must be \"VirtualService/name\" or \"HTTPRoute/name\", not %q", path, c.Route)
+	}
+	if c.Service == "" {
+		return
+	}
+	for _, key := range []string{"host", "subsets", "stable_service", "canary_service"} {
+		if b.set(path + "." + key) {
+			b.fail(path+"."+key, "%s.%s belongs to a route; with service, both Deployments are behind %s", path, key, c.Service)
 		}
 	}
 }

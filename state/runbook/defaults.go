@@ -157,7 +157,7 @@ func (c *Check) finish() {
 }
 
 func (c *Canary) finish() {
-	if c == nil {
+	if c == nil || c.Service != "" {
 		return
 	}
 	if c.StableService == "" {

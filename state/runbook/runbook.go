@@ -106,8 +106,9 @@ func (e Environment) Strategies() []string {
 	return out
 }
 
-// Canary is a rollout by traffic weight between two Deployments, each behind its
-// own Service, by an Istio VirtualService or a Gateway API HTTPRoute.
+// Canary is a rollout by traffic weight between two Deployments: each behind its own
+// Service, by an Istio VirtualService or a Gateway API HTTPRoute (Route), or without a
+// mesh both behind one Service, by their numbers of pods (Service).
 type Canary struct {
 	Stable        string         `yaml:"stable"`         // Deployment
 	Canary        string         `yaml:"canary"`         // Deployment
@@ -115,7 +116,8 @@ type Canary struct {
 	CanaryService string         `yaml:"canary_service"`
 	Route         string         `yaml:"route"`    // "VirtualService/app" or "HTTPRoute/app"
 	Host          string         `yaml:"host"`     // VirtualService with several hosts: which one; optional
-	Replicas      int            `yaml:"replicas"` // of the canary while it runs; default: as stable
+	Service       string         `yaml:"service"`  // instead of Route: selects the pods of both Deployments
+	Replicas      int            `yaml:"replicas"` // of the canary while it runs, with Service of both together; default: as stable
 	Weights       []int          `yaml:"weights"`  // default 10, 25, 50, 75, 100
 	Hold          state.Duration `yaml:"hold"`     // default 5m
 	Subsets       *Subsets       `yaml:"subsets"`  // one host with subsets instead of two Services
@@ -148,11 +150,13 @@ type BlueGreen struct {
 	Drain          state.Duration `yaml:"drain"`           // how long the old colour should be kept for open connections; default 5m
 }
 
-// Rolling replaces the pods of one Deployment batch by batch.
+// Rolling replaces the pods of one Deployment or one StatefulSet batch by batch.
+// Exactly one of the two is named.
 type Rolling struct {
-	Deployment string         `yaml:"deployment"`
-	Batch      int            `yaml:"batch"` // default 1
-	Hold       state.Duration `yaml:"hold"`  // default 30s
+	Deployment  string         `yaml:"deployment"`
+	StatefulSet string         `yaml:"statefulset"`
+	Batch       int            `yaml:"batch"` // default 1
+	Hold        state.Duration `yaml:"hold"`  // default 30s
 }
 
 // Immediate gives one Deployment the new version in one write, with one gate behind it.

@@ -192,6 +192,26 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestRolledAndMixed: a StatefulSet is rolled like a Deployment, and a canary without a
+// route has no Services of its own.
+func TestRolledAndMixed(t *testing.T) {
+	rb := parseOK(t, `
+service: shop
+environments:
+  production:
+    image: shop:{version}
+    rolling: {statefulset: db}
+    canary: {stable: app, canary: app-canary, service: web, replicas: 10}
+`)
+	p, _ := rb.Production()
+	if r := p.Rolling; r.StatefulSet != "db" || r.Deployment != "" || r.Batch != 1 || r.Hold.D() != 30*time.Second {
+		t.Errorf("rolling %+v", r)
+	}
+	if c := p.Canary; c.Service != "web" || c.StableService+c.CanaryService != "" || c.Replicas != 10 || c.Hold.D() != 5*time.Minute {
+		t.Errorf("canary %+v", c)
+	}
+}
+
 // TestStrategies: each mapping offers its strategy, in a fixed order after the
 // proposed one.
 func TestStrategies(t *testing.T) {

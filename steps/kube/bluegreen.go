@@ -30,8 +30,6 @@ const (
 	stageStays
 )
 
-func (blueGreen) name() string { return "blue-green" }
-
 func (blueGreen) subject(s snapshot) string { return s.Colours.String() }
 
 func (blueGreen) stages(s snapshot, order steps.Order) []state.Stage {

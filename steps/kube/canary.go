@@ -18,8 +18,6 @@ import (
 // the weights, then "stable takes", "weights return", "canary to 0".
 type canary struct{}
 
-func (canary) name() string { return "canary" }
-
 func (canary) subject(s snapshot) string { return s.Route.String() }
 
 // stageKind says what stage i does.
@@ -157,6 +155,9 @@ func (r *run) complete(o ref) func(view) (bool, string, error) {
 		if ok, text, err := rolledOut(v.d, v.asked); ok || err != nil {
 			return ok, text, err
 		}
+		if err := r.halted(o, v); err != nil {
+			return false, "", err
+		}
 		if v.heard() {
 			if err := trouble(v.d, v.current, v.pods); err != nil {
 				return false, "", err
@@ -165,6 +166,15 @@ func (r *run) complete(o ref) func(view) (bool, string, error) {
 		_, text, err := rolledOut(v.d, v.asked)
 		return false, text, err
 	}
+}
+
+// halted fails once somebody paused the Deployment: nothing it waits for would come.
+func (r *run) halted(o ref, v view) error {
+	if !v.d.Spec.Paused {
+		return nil
+	}
+	return &state.Problem{What: o.String() + " is paused", Code: "paused", Why: "somebody paused it during the rollout",
+		Do: "Find out who and why, then: " + o.kubectl(r.c.Context, "rollout resume") + ", and go on; or roll back."}
 }
 
 // owned fails with steps.ErrFenced once somebody else owns an object that this

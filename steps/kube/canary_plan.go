@@ -19,7 +19,7 @@ func (k canary) read(ctx context.Context, c *Cluster, order steps.Order, s *snap
 	env := order.Environment
 	if env.Canary == nil || env.Canary.Stable == "" || env.Canary.Canary == "" {
 		return nil, nil, &state.Problem{What: "environment " + env.Name + " has no canary", Code: "config",
-			Do: "Set canary: with stable, canary and route in mayday.yaml."}
+			Do: "Set canary: with stable, canary and route or service in mayday.yaml."}
 	}
 	var err error
 	if s.Weights, err = weightsOf(env.Canary.Weights); err != nil {

@@ -21,7 +21,10 @@ import (
 	"mayday/steps/steptest"
 )
 
-var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+var (
+	deployments  = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	statefulSets = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
+)
 
 // planned names one object of a rollout.
 type planned struct {
@@ -53,6 +56,23 @@ func TestRolling(t *testing.T) {
 
 func TestRollingWhole(t *testing.T) {
 	conform(t, func(t *testing.T, open world) steptest.Fixture { return rollingFixture(t, open, 9) })
+}
+
+func TestRollingStatefulSet(t *testing.T) {
+	conform(t, func(t *testing.T, open world) steptest.Fixture { return orderedFixture(t, open, 1) })
+}
+
+func TestRollingStatefulSetWhole(t *testing.T) {
+	conform(t, func(t *testing.T, open world) steptest.Fixture { return orderedFixture(t, open, 9) })
+}
+
+func TestCanaryByPods(t *testing.T) {
+	conform(t, func(t *testing.T, open world) steptest.Fixture { return podsFixture(t, open, 0) })
+}
+
+// TestCanaryByMorePods: with more pods than before, for finer shares.
+func TestCanaryByMorePods(t *testing.T) {
+	conform(t, func(t *testing.T, open world) steptest.Fixture { return podsFixture(t, open, 4) })
 }
 
 func TestBlueGreen(t *testing.T) { conform(t, blueGreenFixture) }
@@ -108,8 +128,23 @@ func rollingFixture(t *testing.T, open world, batch int) steptest.Fixture {
 	return s.fixture("rolling", env, f, dynamic.NewForConfigOrDie(s.cfg), planned{deployments, "app"})
 }
 
+func orderedFixture(t *testing.T, open world, batch int) steptest.Fixture {
+	s := open(t, stateful("db", "registry.local/shop:v1.2.3", 3))
+	s.setSettled(t, "db")
+	env := runbook.Environment{Rolling: &runbook.Rolling{StatefulSet: "db", Batch: batch}}
+	return s.fixture("rolling", env, &behind{s, "app=db"}, dynamic.NewForConfigOrDie(s.cfg), planned{statefulSets, "db"})
+}
+
+func podsFixture(t *testing.T, open world, total int) steptest.Fixture {
+	s := open(t, mixedObjects(2)...)
+	s.settled(t, "app-stable", "app-canary")
+	env := mixedEnv(25, 100)
+	env.Canary.Replicas = total
+	return s.fixture("canary", env, &behind{s, "app=app"}, dynamic.NewForConfigOrDie(s.cfg), planned{deployments, "app-stable"}, planned{deployments, "app-canary"})
+}
+
 // fixture ties a shop to the conformance suite.
-func (s *shop) fixture(name string, env runbook.Environment, f *share, client dynamic.Interface, objects ...planned) steptest.Fixture {
+func (s *shop) fixture(name string, env runbook.Environment, f steps.Traffic, client dynamic.Interface, objects ...planned) steptest.Fixture {
 	get := func(t testing.TB, o planned) *unstructured.Unstructured {
 		t.Helper()
 		u, err := client.Resource(o.gvr).Namespace(s.ns).Get(t.Context(), o.name, metav1.GetOptions{})

@@ -24,8 +24,6 @@ import (
 // Stages: 0 changes the image; 1 closes the fence, once the gate behind 0 has held.
 type immediate struct{}
 
-func (immediate) name() string { return "immediate" }
-
 func (immediate) subject(s snapshot) string { return "Deployment " + s.Stable.Deployment }
 
 func (immediate) read(ctx context.Context, c *Cluster, order steps.Order, s *snapshot) (world, []state.Stage, error) {

@@ -123,7 +123,7 @@ func (v several) PlanUndo(ctx context.Context, order steps.Order) (state.Plan, e
 // planUndo is PlanUndo for one workload.
 func (st *strategy) planUndo(ctx context.Context, order steps.Order) (state.Plan, error) {
 	env := order.Environment
-	way := st.recipe
+	way := st.pick(func(k special) bool { return k.fits(env) })
 	if c, ok := way.(configured); ok { // what a release changed of them is not known
 		way = c.recipe
 	}

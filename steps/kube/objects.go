@@ -15,13 +15,15 @@ import (
 )
 
 var (
-	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	services    = schema.GroupVersionResource{Version: "v1", Resource: "services"}
-	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	replicaSets = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
-	autoscalers = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
-	reviews     = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"}
+	namespaces   = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	services     = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	pods         = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	deployments  = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	statefulSets = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
+	revisions    = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "controllerrevisions"}
+	replicaSets  = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
+	autoscalers  = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
+	reviews      = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"}
 )
 
 // ref names one object.
@@ -36,6 +38,13 @@ func deployment(ns, name string) ref {
 	return ref{Resource: deployments, Kind: "Deployment", Namespace: ns, Name: name}
 }
 
+// kindStatefulSet tells a StatefulSet from a Deployment in plans and objects.
+const kindStatefulSet = "StatefulSet"
+
+func statefulSet(ns, name string) ref {
+	return ref{Resource: statefulSets, Kind: kindStatefulSet, Namespace: ns, Name: name}
+}
+
 // String is what a person reads: "Deployment app-stable".
 func (r ref) String() string { return r.Kind + " " + r.Name }
 
@@ -44,15 +53,11 @@ func (r ref) object() string { return r.Kind + "/" + r.Namespace + "/" + r.Name 
 
 // kubectl starts a command on the object: "kubectl -n shop patch deployment app-stable".
 func (r ref) kubectl(context, verb string) string {
-	words := []string{"kubectl"}
-	if context != "" {
-		words = append(words, "--context", quote(context))
-	}
 	kind := strings.ToLower(r.Kind)
 	if r.Resource.Group != "" && r.Resource.Group != "apps" {
 		kind += "." + r.Resource.Group // "virtualservice" alone may be ambiguous
 	}
-	return strings.Join(append(words, "-n", r.Namespace, verb, kind, r.Name), " ")
+	return strings.Join([]string{kubectlIn(context, r.Namespace), verb, kind, r.Name}, " ")
 }
 
 // quote makes one shell word of s.

@@ -75,7 +75,7 @@ func (r *run) observe(ctx context.Context, share int, still func(context.Context
 		}
 		if time.Now().After(give) {
 			return seen, "", &state.Problem{What: fmt.Sprintf("traffic does not follow: %d %% wanted", share), Why: why, Code: "traffic",
-				Do: "Look at the mesh or gateway: does it read " + r.plan.Subject + "? Then go on, or roll back."}
+				Do: "Look at what shares the traffic out: does it follow " + r.plan.Subject + "? Then go on, or roll back."}
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return 0, "", err

@@ -109,6 +109,9 @@ type change struct {
 	closes bool
 	// command replaces the patch's text for a person, where kubectl has a better word.
 	command string
+	// then follows the write, before the next change is made: a wait for what that one
+	// needs, or what no patch can do. nil: nothing.
+	then func(ctx context.Context, r *run) error
 	// bare shows the command without the tests: for a person who takes back by hand
 	// from wherever the rollout stopped.
 	bare bool
@@ -164,8 +167,10 @@ func (ch change) op(live *unstructured.Unstructured, f steps.Fence, context stri
 		o.Diff = state.CleanLines(ch.veil(live, after))
 		return o, after, nil
 	}
-	if o.Command, err = ch.typed(ops, context); err != nil {
-		return o, live, err
+	if ch.byHand == nil {
+		if o.Command, err = ch.typed(ops, context); err != nil {
+			return o, live, err
+		}
 	}
 	o.Command, o.Diff = state.Clean(o.Command), state.CleanLines(diff(ch.ref, live, after))
 	return o, after, nil

@@ -83,6 +83,15 @@ func problem(err error, what string) error {
 	return &explained{p, err}
 }
 
+// missed is problem for an object that was there when the plan was made.
+func missed(err error, o ref, what string) error {
+	if !absent(err) {
+		return problem(err, what)
+	}
+	return &explained{&state.Problem{What: o.String() + " no longer exists", Code: "gone", Why: "somebody deleted it since the plan was made",
+		Do: "Find out who and why. Make it again from its manifest, then go on or roll back."}, err}
+}
+
 // explained is a Problem that keeps the API error it explains.
 type explained struct {
 	*state.Problem

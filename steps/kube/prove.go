@@ -32,14 +32,14 @@ func (st *strategy) Prove(ctx context.Context, plan state.Plan, started bool) (s
 	if err != nil {
 		return state.Proof{}, err
 	}
-	checks := r.inverse(live, st.recipe, started)
+	checks := r.inverse(live, r.recipe, started)
 	if !started {
-		checks = append(checks, r.next(live, st.recipe)...)
+		checks = append(checks, r.next(live, r.recipe)...)
 	}
-	checks = append(checks, r.target(live, st.recipe, started)...)
-	checks = append(checks, r.rights(st.recipe)...)
-	checks = append(checks, r.others(live, st.recipe, started), r.credentials(), r.quotas(live, st.recipe, started))
-	if k, ok := st.recipe.(configured); ok {
+	checks = append(checks, r.target(live, r.recipe, started)...)
+	checks = append(checks, r.rights(r.recipe)...)
+	checks = append(checks, r.others(live, r.recipe, started), r.credentials(), r.quotas(live, r.recipe, started))
+	if k, ok := r.recipe.(configured); ok {
 		checks = append(checks, k.guarded(r, live, started)...)
 	}
 	found := make([]finding, len(checks))

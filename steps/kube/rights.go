@@ -44,9 +44,10 @@ type demanding interface {
 // needs are the rights to look, which every strategy uses.
 func (r *run) needs() []right {
 	const polled = "it is polled instead"
+	keeper := r.s.Stable.keeper(r.plan.Namespace).Resource
 	out := []right{
-		{verb: "list", resource: replicaSets}, {verb: "get", resource: replicaSets}, {verb: "list", resource: pods},
-		{verb: "watch", resource: deployments, without: polled}, {verb: "watch", resource: pods, without: polled},
+		{verb: "list", resource: keeper}, {verb: "get", resource: keeper}, {verb: "list", resource: pods},
+		{verb: "watch", resource: r.s.Stable.ref("").Resource, without: polled}, {verb: "watch", resource: pods, without: polled},
 		{verb: "list", resource: autoscalers, without: "an autoscaler that owns the pods' number would not be known"},
 	}
 	for _, o := range r.refs() {

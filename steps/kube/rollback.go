@@ -37,7 +37,7 @@ func (st *strategy) takeBack(ctx context.Context, plan state.Plan, fence steps.F
 		return steps.Verification{Manual: byHand(plan)}, err
 	}
 	r.fence, r.out = fence, io.Discard
-	ops := r.order(ctx, st.recipe.undo(r.s, plan.Namespace))
+	ops := r.order(ctx, r.recipe.undo(r.s, plan.Namespace))
 	var failed []error
 	for i, u := range ops {
 		if rest := ops[i+1:]; !slices.ContainsFunc(rest, func(u undo) bool { return u.of != nil }) {
@@ -60,7 +60,7 @@ func (st *strategy) takeBack(ctx context.Context, plan state.Plan, fence steps.F
 		failed = append(failed, err)
 	}
 	if len(failed) > 0 {
-		return steps.Verification{Text: text, Manual: byHand(plan)}, failed[0]
+		return steps.Verification{Text: text, Manual: append(remake(r.s, plan, failed), byHand(plan)...)}, failed[0]
 	}
 	r.release(ctx, ops)
 	return steps.Verification{Text: text}, nil
@@ -258,20 +258,16 @@ func (r *run) seen(ctx context.Context) ([]string, error) {
 		}
 		seen = append(seen, text)
 	}
-	o := deployment(r.plan.Namespace, r.s.Stable.Deployment)
-	v, err := r.c.heardView(ctx, o)
+	o := r.s.Stable.ref(r.plan.Namespace)
+	ok, text, err := r.isBack(ctx)
 	if err != nil {
-		return seen, problem(err, "cannot read "+o.String())
+		return seen, missed(err, o, "cannot read "+o.String())
 	}
-	ok, text := r.backTo(v)
 	if !ok {
 		return seen, &state.Problem{What: o.String() + " is not back at " + r.plan.Target, Why: text, Code: "workload",
 			Do: "Look: " + o.kubectl(r.c.Context, "describe")}
 	}
 	seen = append(seen, text)
-	if text = r.sameImage(v); text != "" {
-		seen = append(seen, text)
-	}
 	text, err = r.answering(ctx)
 	if err != nil {
 		return seen, err
@@ -288,6 +284,15 @@ func (r *run) release(ctx context.Context, ops []undo) {
 	}
 }
 
+// remake says how to make the workload anew where it is gone, before anything else.
+func remake(s snapshot, plan state.Plan, failed []error) []string {
+	if !slices.ContainsFunc(failed, func(err error) bool { return state.HasCode(err, "gone") }) {
+		return nil
+	}
+	w := s.Stable
+	return []string{fmt.Sprintf("%s apply -f MANIFEST # of %s, where it is gone: %d pods, image of %s %s", kubectlIn(plan.Context, plan.Namespace), w, w.Replicas, w.Container, w.Image)}
+}
+
 // byHand are the commands that do what the rollback could not, and how to check.
 func byHand(plan state.Plan) []string {
 	var out []string
@@ -297,7 +302,7 @@ func byHand(plan state.Plan) []string {
 		}
 	}
 	if s, err := readSnapshot(plan); err == nil {
-		o := deployment(plan.Namespace, s.Stable.Deployment)
+		o := s.Stable.ref(plan.Namespace)
 		out = append(out, o.kubectl(plan.Context, "rollout status"))
 		if s.URL != "" {
 			out = append(out, "curl -sI "+quote(s.URL))

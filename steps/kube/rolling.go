@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -46,8 +48,6 @@ const (
 	neverAvailable = math.MaxInt32 - 1
 	noDeadline     = math.MaxInt32
 )
-
-func (rolling) name() string { return "rolling" }
 
 func (rolling) subject(s snapshot) string { return "Deployment " + s.Stable.Deployment }
 
@@ -138,7 +138,7 @@ func (b *batches) free(live *unstructured.Unstructured) []patchOp {
 func fieldOps(live *unstructured.Unstructured, want map[string]any) []patchOp {
 	spec, _, _ := unstructured.NestedMap(live.Object, "spec")
 	var ops []patchOp
-	for _, f := range []string{"strategy", "minReadySeconds", "progressDeadlineSeconds"} { // in a stable order
+	for _, f := range slices.Sorted(maps.Keys(want)) {
 		if !equality.Semantic.DeepEqual(number(spec[f]), number(want[f])) {
 			ops = append(ops, set("/spec/"+f, spec[f], want[f])...)
 		}
@@ -184,6 +184,13 @@ func (k rolling) effect(ctx context.Context, r *run, i int) (steps.Effect, error
 		err = r.apply(ctx, []change{{id: "close", title: "fence of " + o.String() + " closed", ref: o, closes: true}})
 		return e, err
 	}
+	return r.glance(ctx, text)
+}
+
+// glance looks once which share of the requests the new version answers, and holds
+// nobody up: which pods answer more than others is not known.
+func (r *run) glance(ctx context.Context, text string) (steps.Effect, error) {
+	e := steps.Effect{Text: text}
 	if r.unseen() == "" {
 		counts, err := r.traffic.Versions(ctx, r.env(), samples)
 		if share, named, _ := tally(counts, r.plan.Version); err == nil && named > 0 {
@@ -202,9 +209,12 @@ func (r *run) batch(o ref, k int) func(view) (bool, string, error) {
 			return false, "", err
 		}
 		if v.current == nil || !v.heard() {
-			return false, "waiting for the controller to see the change", nil
+			return false, "waiting for the controller to see the change", r.halted(o, v)
 		}
 		if err := trouble(v.d, v.current, v.pods); err != nil {
+			return false, "", err
+		}
+		if err := r.halted(o, v); err != nil {
 			return false, "", err
 		}
 		all := replicasOf(v.d.Spec.Replicas)

@@ -23,6 +23,8 @@ type snapshot struct {
 	Weights    []int     `json:"weights,omitempty"`
 	Pods       int32     `json:"pods,omitempty"` // of Canary while it runs
 	Batches    *batches  `json:"batches,omitempty"`
+	Ordering   *ordering `json:"ordering,omitempty"`
+	Mix        *mix      `json:"mix,omitempty"`
 	// Config are the ConfigMaps and Secrets, Left those that are not guarded, Single says
 	// that the whole rollout is one stage.
 	Config []configObject `json:"config,omitempty"`

@@ -22,10 +22,11 @@ import (
 func Strategies(connect func(runbook.Environment) (*Cluster, error), traffic steps.Traffic, preview Preview, keys Keys) map[string]steps.Strategy {
 	b := &base{connect: connect, traffic: traffic, preview: preview, patience: usual, open: map[[2]string]*Cluster{}}
 	out := map[string]steps.Strategy{}
-	for _, k := range []recipe{canary{}, blueGreen{}, rolling{}, immediate{}} {
-		out[k.name()] = several{&strategy{base: b, recipe: configured{k, keys}}}
+	for name, recipes := range map[string][]recipe{"canary": {byPods{}, canary{}}, "blue-green": {blueGreen{}}, "rolling": {ordered{}, rolling{}},
+		"immediate": {immediate{}}} {
+		out[name] = several{&strategy{base: b, name: name, recipes: recipes, keys: keys}}
 	}
-	out[lastRelease{}.name()] = several{&strategy{base: b, recipe: lastRelease{}}}
+	out[lastRelease{}.name()] = several{&strategy{base: b, name: lastRelease{}.name(), recipes: []recipe{lastRelease{}}, keys: keys}}
 	return out
 }
 
@@ -62,7 +63,6 @@ func (b *base) cluster(env runbook.Environment) (*Cluster, error) {
 // recipe is what one strategy adds: which objects, which changes, which effects.
 // Everything else (plan, proof, fence, retries, rollback) is shared.
 type recipe interface {
-	name() string
 	// read looks at the world for a plan and refuses what it cannot roll out. It
 	// fills the snapshot and lays the stages down without their operations.
 	read(ctx context.Context, c *Cluster, order steps.Order, s *snapshot) (world, []state.Stage, error)
@@ -79,6 +79,14 @@ type recipe interface {
 	undo(s snapshot, ns string) []undo
 }
 
+// special is a recipe for some environments only, where a strategy has several.
+type special interface {
+	// fits says from the runbook whether a plan follows this recipe.
+	fits(env runbook.Environment) bool
+	// made says from a plan whether it followed this recipe.
+	made(s snapshot) bool
+}
+
 // careful is a recipe that looks before the writes of a stage: what was ready when
 // an earlier stage ended may no longer be.
 type careful interface {
@@ -87,19 +95,34 @@ type careful interface {
 
 type strategy struct {
 	*base
-	recipe recipe
+	name    string
+	recipes []recipe // all but the last are special
+	keys    Keys
+}
+
+// pick gives the first recipe that is the right one; the last one is, where no other is.
+// Each takes care of ConfigMaps and Secrets too.
+func (st *strategy) pick(right func(special) bool) recipe {
+	last := len(st.recipes) - 1
+	for _, k := range st.recipes[:last] {
+		if sp, ok := k.(special); ok && right(sp) {
+			return configured{k, st.keys}
+		}
+	}
+	return configured{st.recipes[last], st.keys}
 }
 
 // run is one call: the plan and the cluster it is for.
 type run struct {
 	*base
-	c     *Cluster
-	plan  state.Plan
-	s     snapshot
-	fence steps.Fence
-	lane  lane
-	out   io.Writer
-	wrote func() // of a rollback: the operation at hand is written; nil: nobody asks
+	recipe recipe
+	c      *Cluster
+	plan   state.Plan
+	s      snapshot
+	fence  steps.Fence
+	lane   lane
+	out    io.Writer
+	wrote  func() // of a rollback: the operation at hand is written; nil: nobody asks
 }
 
 func (r *run) env() runbook.Environment { return r.s.environment(r.plan) }
@@ -117,11 +140,12 @@ func (st *strategy) resume(ctx context.Context, plan state.Plan, l lane) (*run, 
 	if err := c.same(ctx, plan, l); err != nil {
 		return nil, err
 	}
-	return &run{base: st.base, c: c, plan: plan, s: s, lane: l, out: io.Discard}, nil
+	recipe := st.pick(func(k special) bool { return k.made(s) })
+	return &run{base: st.base, recipe: recipe, c: c, plan: plan, s: s, lane: l, out: io.Discard}, nil
 }
 
 // Name implements steps.Strategy.
-func (st *strategy) Name() string { return st.recipe.name() }
+func (st *strategy) Name() string { return st.name }
 
 // Plan implements steps.Strategy.
 func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, error) {
@@ -135,7 +159,8 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 		return state.Plan{}, err
 	}
 	s := snapshot{Incident: order.Incident, Kubeconfig: or(env.Kubeconfig, c.Kubeconfig), URL: env.URL}
-	live, stages, err := st.recipe.read(ctx, c, order, &s)
+	recipe := st.pick(func(k special) bool { return k.fits(env) })
+	live, stages, err := recipe.read(ctx, c, order, &s)
 	if err != nil {
 		return state.Plan{}, err
 	}
@@ -144,11 +169,11 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 	}
 	if s.Stable.Live == s.Stable.Next {
 		return state.Plan{}, &state.Problem{What: env.Name + " already runs " + order.Version, Code: "already-running",
-			Why: "Deployment " + s.Stable.Deployment + " has image " + state.Clean(s.Stable.Live), Do: "There is nothing to roll out; validate it instead."}
+			Why: s.Stable.ref("").String() + " has image " + state.Clean(s.Stable.Live), Do: "There is nothing to roll out; validate it instead."}
 	}
 	plan := state.Plan{ID: order.ID, Environment: env.Name, Production: env.Production, Strategy: st.Name(), Version: order.Version,
 		Target: or(s.Stable.version(), order.Previous), Revision: s.Stable.Set, Context: c.Context, ClusterUID: id,
-		Namespace: namespace(env), Subject: st.recipe.subject(s), Stages: stages}
+		Namespace: namespace(env), Subject: recipe.subject(s), Stages: stages}
 	if len(s.Stable.Digests) == 1 {
 		plan.Digest = s.Stable.Digests[0]
 	}
@@ -159,20 +184,20 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 	if plan.Snapshot, err = json.Marshal(s); err != nil {
 		return state.Plan{}, fmt.Errorf("encode snapshot: %w", err)
 	}
-	if err := st.describe(ctx, c, &plan, s, live); err != nil {
+	if err := describe(ctx, c, recipe, &plan, s, live); err != nil {
 		return state.Plan{}, err
 	}
-	plan.Warnings = append(st.warnings(plan, s, live), s.leftOut()...)
+	plan.Warnings = append(warnings(recipe, plan, s, live), s.leftOut()...)
 	return plan, nil
 }
 
 // describe writes down every operation of the stages and of the inverse, by
 // carrying them out on a copy of the world.
-func (st *strategy) describe(ctx context.Context, c *Cluster, plan *state.Plan, s snapshot, live world) error {
+func describe(ctx context.Context, c *Cluster, recipe recipe, plan *state.Plan, s snapshot, live world) error {
 	w, f := live.copy(), fenceAround(live, s.Incident)
 	var deepest world
 	for i := range plan.Stages {
-		for _, ch := range st.recipe.changes(s, plan.Namespace, i) {
+		for _, ch := range recipe.changes(s, plan.Namespace, i) {
 			op, after, err := ch.op(w[ch.ref], f, c.Context)
 			if err != nil {
 				return err
@@ -180,12 +205,12 @@ func (st *strategy) describe(ctx context.Context, c *Cluster, plan *state.Plan, 
 			w[ch.ref] = after
 			plan.Stages[i].Ops = append(plan.Stages[i].Ops, op)
 		}
-		if i == st.recipe.deepest(s) {
+		if i == recipe.deepest(s) {
 			deepest = w.copy()
 		}
 	}
 	f.Epoch++
-	for _, u := range st.recipe.undo(s, plan.Namespace) {
+	for _, u := range recipe.undo(s, plan.Namespace) {
 		ch, err := u.resolve(ctx, c, plan.Namespace)
 		if err != nil {
 			return err
@@ -223,15 +248,15 @@ func (st *strategy) Stage(ctx context.Context, plan state.Plan, i int, fence ste
 		return steps.Effect{}, err
 	}
 	r.fence, r.out = fence, out
-	if k, ok := st.recipe.(careful); ok {
+	if k, ok := r.recipe.(careful); ok {
 		if err := k.before(ctx, r, i); err != nil {
 			return steps.Effect{}, err
 		}
 	}
-	if err := r.apply(ctx, st.recipe.changes(r.s, plan.Namespace, i)); err != nil {
+	if err := r.apply(ctx, r.recipe.changes(r.s, plan.Namespace, i)); err != nil {
 		return steps.Effect{}, err
 	}
-	return st.recipe.effect(ctx, r, i)
+	return r.recipe.effect(ctx, r, i)
 }
 
 // apply makes changes one after the other and tells what it did.
@@ -243,8 +268,13 @@ func (r *run) apply(ctx context.Context, changes []change) error {
 		}
 		if wrote {
 			fmt.Fprintf(r.out, "%s: %s\n", ch.ref, ch.title)
-		} else {
+		} else if ch.then == nil {
 			fmt.Fprintf(r.out, "%s: already so (%s)\n", ch.ref, ch.title)
+		}
+		if ch.then != nil {
+			if err := ch.then(ctx, r); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -271,9 +301,9 @@ func (r *run) refs() []ref {
 	if k := r.s.carrier(); k != nil {
 		out = append(out, k.ref(r.plan.Namespace))
 	}
-	out = append(out, deployment(r.plan.Namespace, r.s.Stable.Deployment))
+	out = append(out, r.s.Stable.ref(r.plan.Namespace))
 	if r.s.Canary != nil {
-		out = append(out, deployment(r.plan.Namespace, r.s.Canary.Deployment))
+		out = append(out, r.s.Canary.ref(r.plan.Namespace))
 	}
 	return append(out, r.s.configRefs(r.plan.Namespace)...)
 }
@@ -296,10 +326,13 @@ func (r *run) lookAt(ctx context.Context, o ref) (string, error) {
 	if cfg, ok := r.s.config(o); ok {
 		return r.lookAtConfig(ctx, cfg, u, own)
 	}
-	if o.Kind != "Deployment" {
-		return fmt.Sprintf("%s: %s (%s)", o, r.s.carrier().shares(u), own), nil
+	switch o.Kind {
+	case "Deployment":
+		return r.lookAtDeployment(ctx, o, own)
+	case kindStatefulSet:
+		return r.lookAtSet(ctx, o, own)
 	}
-	return r.lookAtDeployment(ctx, o, own)
+	return fmt.Sprintf("%s: %s (%s)", o, r.s.carrier().shares(u), own), nil
 }
 
 func (r *run) lookAtDeployment(ctx context.Context, o ref, own string) (string, error) {

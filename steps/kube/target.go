@@ -22,7 +22,7 @@ func (r *run) target(live world, rec recipe, started bool) []check {
 	}
 }
 
-// capacity looks whether the target's ReplicaSet exists, and its pods are there.
+// capacity looks whether the target's revision exists, and its pods are there.
 func (r *run) capacity(ctx context.Context, started bool) (finding, error) {
 	w := r.s.Stable
 	name := "target " + r.plan.Target
@@ -33,21 +33,15 @@ func (r *run) capacity(ctx context.Context, started bool) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	v, err := r.c.view(ctx, deployment(r.plan.Namespace, w.Deployment))
+	st, err := r.c.stands(ctx, r.plan.Namespace, w)
 	if err != nil {
 		return finding{}, err
 	}
-	ready, want := int32(0), replicasOf(v.d.Spec.Replicas)
-	for _, rs := range v.sets {
-		if rs.Name == w.Set {
-			ready = rs.Status.ReadyReplicas
-		}
-	}
-	text := fmt.Sprintf("revision %s has %d of %d pods ready", w.Set, ready, want)
+	text := fmt.Sprintf("revision %s has %d of %d pods ready", w.Set, st.target, st.want)
 	switch {
-	case r.s.carrier() != nil && w.short(want, v.d.Status.ReadyReplicas):
+	case r.s.carrier() != nil && w.short(st.want, st.ready):
 		return no(name, state.Doubtful, fmt.Errorf("%s: a rollback gets its pods first, then leads the traffic there", text)), nil
-	case started || ready >= want:
+	case started || st.target >= st.want:
 		return yes(name, text), nil
 	}
 	return no(name, state.Doubtful, fmt.Errorf("%s, before anything was changed", text)), nil
@@ -57,6 +51,9 @@ func (r *run) capacity(ctx context.Context, started bool) (finding, error) {
 // rollout is complete: it keeps the newest revisionHistoryLimit of the old ones.
 func (r *run) kept(ctx context.Context, live world, rec recipe, started bool) (finding, error) {
 	const name = "history"
+	if r.s.Stable.Kind == kindStatefulSet {
+		return r.setKept(ctx, live[r.s.Stable.ref(r.plan.Namespace)])
+	}
 	o := deployment(r.plan.Namespace, r.s.Stable.Deployment)
 	d, err := typed[appsv1.Deployment](live[o])
 	if err != nil {
@@ -108,22 +105,19 @@ func newerThan(name string, sets []*appsv1.ReplicaSet, next *appsv1.Deployment) 
 // digests counts, by digest, the pods of one ReplicaSet that run the named container. A
 // pod whose node has not said yet counts nowhere.
 func (v view) digests(set, container string) map[string]int {
-	out := map[string]int{}
 	hash := ""
 	for _, rs := range v.sets {
 		if rs.Name == set {
 			hash = rs.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
 		}
 	}
+	var of []*corev1.Pod
 	for _, p := range v.pods {
-		if hash == "" || p.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != hash {
-			continue
-		}
-		if d := digestOf(p, container); d != "" {
-			out[d]++
+		if hash != "" && p.Labels[appsv1.DefaultDeploymentUniqueLabelKey] == hash {
+			of = append(of, p)
 		}
 	}
-	return out
+	return countDigests(of, container)
 }
 
 // digestOf is the digest of the image that a pod's container runs, "" where its node
@@ -149,23 +143,22 @@ func short12(digest string) string { return digest[:min(len(digest), len("sha256
 
 // remember notes which image the target's pods run, by digest: a tag may be moved.
 func (c *Cluster) remember(ctx context.Context, ns string, w *workload) error {
-	v, err := c.view(ctx, deployment(ns, w.Deployment))
+	st, err := c.stands(ctx, ns, *w)
 	if err != nil {
-		return problem(err, "cannot read Deployment "+w.Deployment)
+		return problem(err, "cannot read "+w.String())
 	}
-	w.Digests = slices.Sorted(maps.Keys(v.digests(w.Set, w.Container)))
+	w.Digests = slices.Sorted(maps.Keys(st.digests))
 	return nil
 }
 
 // pulled looks whether the target's tag still means one image, the one that ran.
 func (r *run) pulled(ctx context.Context) (finding, error) {
 	name := "image of " + r.plan.Target
-	v, err := r.c.view(ctx, deployment(r.plan.Namespace, r.s.Stable.Deployment))
+	st, err := r.c.stands(ctx, r.plan.Namespace, r.s.Stable)
 	if err != nil {
 		return finding{}, err
 	}
-	now := v.digests(r.s.Stable.Set, r.s.Stable.Container)
-	if text := moved(r.s.Stable.Digests, now); text != "" {
+	if text := moved(r.s.Stable.Digests, st.digests); text != "" {
 		return mind(name, text+": a rollback starts whichever the tag means then"), nil
 	}
 	if len(r.s.Stable.Digests) == 0 {
@@ -198,8 +191,7 @@ func moved(before []string, now map[string]int) string {
 }
 
 // sameImage says of a rollback's pods that they run the image that ran before.
-func (r *run) sameImage(v view) string {
-	now := v.digests(r.s.Stable.Set, r.s.Stable.Container)
+func (r *run) sameImage(now map[string]int) string {
 	if text := moved(r.s.Stable.Digests, now); text != "" {
 		return text
 	}

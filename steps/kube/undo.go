@@ -59,10 +59,17 @@ func (u undo) resolve(ctx context.Context, c *Cluster, ns string) (change, error
 // revert puts the workload's named revision back; without its template, at least
 // the image.
 func (w workload) revert(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error) {
+	var ops []patchOp
+	var err error
 	if template == nil {
-		return w.imageOps(live, w.Image)
+		ops, err = w.imageOps(live, w.Image)
+	} else {
+		ops, err = w.templateOps(live, template)
 	}
-	return w.templateOps(live, template)
+	if paused, _, _ := unstructured.NestedBool(live.Object, "spec", "paused"); paused {
+		ops = append(ops, set("/spec/paused", true, nil)...) // nothing would come back
+	}
+	return ops, err
 }
 
 // revertWithPods is revert, for a Deployment that the traffic is led back to: it needs

@@ -266,3 +266,29 @@ func TestErrors(t *testing.T) {
 		t.Error("a problem is final")
 	}
 }
+
+func TestPortions(t *testing.T) {
+	usual := []int{10, 25, 50, 75, 100}
+	for _, c := range []struct {
+		weights []int
+		total   int32
+		want    string
+	}{
+		{usual, 1, "about 50 % (1 of 2 pods), 100 % (1 of 1 pods)"},
+		{usual, 2, "about 50 % (1 of 2 pods), 100 % (2 of 2 pods)"},
+		{usual, 3, "about 33 % (1 of 3 pods), about 67 % (2 of 3 pods), 100 % (3 of 3 pods)"},
+		{usual, 4, "about 25 % (1 of 4 pods), about 50 % (2 of 4 pods), about 75 % (3 of 4 pods), 100 % (4 of 4 pods)"},
+		{usual, 10, "about 10 % (1 of 10 pods), about 20 % (2 of 10 pods), about 50 % (5 of 10 pods), about 70 % (7 of 10 pods), 100 % (10 of 10 pods)"},
+		{usual, 20, "about 10 % (2 of 20 pods), about 25 % (5 of 20 pods), about 50 % (10 of 20 pods), about 75 % (15 of 20 pods), 100 % (20 of 20 pods)"},
+		{[]int{1, 99, 100}, 5, "about 20 % (1 of 5 pods), about 80 % (4 of 5 pods), 100 % (5 of 5 pods)"},
+		{[]int{100}, 3, "100 % (3 of 3 pods)"},
+	} {
+		var got []string
+		for _, p := range portions(c.weights, c.total) {
+			got = append(got, p.String())
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%v of %d pods: %s\nwant %s", c.weights, c.total, s, c.want)
+		}
+	}
+}

@@ -77,24 +77,33 @@ func (c *Cluster) heardView(ctx context.Context, r ref) (view, error) {
 	return last, err
 }
 
-// await reads the Deployment again whenever it or a pod of it changes, until
+// selector gives the selector of the Deployment's pods, "" where it was not read.
+func (v view) selector() string {
+	if v.d == nil {
+		return ""
+	}
+	return metav1.FormatLabelSelector(v.d.Spec.Selector)
+}
+
+// await is awaitView of a Deployment.
+func (c *Cluster) await(ctx context.Context, r ref, out io.Writer, enough func(view) (bool, string, error)) (string, error) {
+	return awaitView(ctx, c, r, out, c.observer(r), enough)
+}
+
+// awaitView reads the workload again whenever it or a pod of it changes, until
 // enough says so or fails. It tells out what it waits for, once a change. A
 // server that is away is waited for as long as a rollback would.
-func (c *Cluster) await(ctx context.Context, r ref, out io.Writer, enough func(view) (bool, string, error)) (string, error) {
-	look := c.observer(r)
+func awaitView[V interface{ selector() string }](ctx context.Context, c *Cluster, r ref, out io.Writer,
+	look func(context.Context) (V, error), enough func(V) (bool, string, error)) (string, error) {
 	v, err := look(ctx)
 	if err == nil {
 		if ok, text, err := enough(v); ok || err != nil {
 			return text, err
 		}
 	} else if !transient(err) {
-		return "", problem(err, "cannot read "+r.String())
+		return "", missed(err, r, "cannot read "+r.String())
 	}
-	selector := ""
-	if v.d != nil {
-		selector = metav1.FormatLabelSelector(v.d.Spec.Selector)
-	}
-	wake, stop := c.changes(ctx, r, selector)
+	wake, stop := c.changes(ctx, r, v.selector())
 	defer stop()
 	said, lost := "", time.Time{}
 	for {
@@ -103,7 +112,7 @@ func (c *Cluster) await(ctx context.Context, r ref, out io.Writer, enough func(v
 		case ctx.Err() != nil:
 			return "", ctx.Err()
 		case err != nil && !transient(err):
-			return "", problem(err, "cannot read "+r.String())
+			return "", missed(err, r, "cannot read "+r.String())
 		case err != nil:
 			if lost.IsZero() {
 				lost = time.Now()
@@ -156,7 +165,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// changes signals when the Deployment or one of its pods changes. Signals that
+// changes signals when the workload or one of its pods changes. Signals that
 // nobody took yet are one. stop ends the watching and waits for it.
 func (c *Cluster) changes(ctx context.Context, r ref, selector string) (wake <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)

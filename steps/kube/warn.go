@@ -9,8 +9,8 @@ import (
 
 // warnings are what a person should know of a plan before it starts: who will take its
 // changes back, and what the new version would run with that the old one does not.
-func (st *strategy) warnings(plan state.Plan, s snapshot, live world) []string {
-	refs, paths := touched(st.recipe, s, plan.Namespace, len(plan.Stages), live)
+func warnings(rec recipe, plan state.Plan, s snapshot, live world) []string {
+	refs, paths := touched(rec, s, plan.Namespace, len(plan.Stages), live)
 	out := live.warnings(refs, paths)
 	if s.Canary != nil {
 		stable, beside := deployment(plan.Namespace, s.Stable.Deployment), deployment(plan.Namespace, s.Canary.Deployment)

@@ -9,29 +9,42 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"mayday/state"
 	"mayday/state/runbook"
 	"mayday/steps"
 )
 
-// workload is what a plan remembers of a Deployment. The pod template is not in
-// it: it may hold secrets, and the named ReplicaSet keeps it.
+// workload is what a plan remembers of a Deployment or StatefulSet. The pod template
+// is not in it: it may hold secrets, and the named ReplicaSet or ControllerRevision
+// keeps it.
 type workload struct {
-	Deployment string `json:"deployment"`
+	Kind       string `json:"kind,omitempty"` // "": Deployment
+	Deployment string `json:"deployment"`     // its name, a StatefulSet's too
 	Container  string `json:"container"`
 	Image      string `json:"image"`              // of the container in the revision a rollback restores
-	Live       string `json:"live"`               // of the container in the Deployment, before
+	Live       string `json:"live"`               // of the container in the workload, before
 	Next       string `json:"next"`               // of the container, with the new version
 	Replicas   int32  `json:"replicas"`           // before
 	Ready      int32  `json:"ready"`              // pods of the target revision, before
-	Set        string `json:"set,omitempty"`      // the ReplicaSet a rollback restores
+	Set        string `json:"set,omitempty"`      // the ReplicaSet or ControllerRevision a rollback restores
 	SetUID     string `json:"set_uid,omitempty"`  //
 	Revision   int    `json:"revision,omitempty"` // its number, for kubectl rollout undo
 	Autoscaler string `json:"autoscaler,omitempty"`
 	// Digests are those of the images that pods of the target revision ran, before.
 	Digests []string `json:"digests,omitempty"`
 }
+
+func (w workload) ref(ns string) ref {
+	if w.Kind == kindStatefulSet {
+		return statefulSet(ns, w.Deployment)
+	}
+	return deployment(ns, w.Deployment)
+}
+
+// String is what a person reads: "Deployment app-stable".
+func (w workload) String() string { return w.ref("").String() }
 
 // version is what ran before.
 func (w workload) version() string { return tagOf(w.Image) }
@@ -60,28 +73,39 @@ func (c *Cluster) workloadFor(ctx context.Context, name string, order steps.Orde
 		return p, &state.Problem{What: p.ref.String() + " is paused", Why: "no change of it would roll out", Code: "paused",
 			Do: "Find out who paused it and why, then: " + p.ref.kubectl(c.Context, "rollout resume")}
 	}
-	at := containerIndex(p.d.Spec.Template.Spec.Containers, env.Container)
-	if at < 0 {
-		return p, &state.Problem{What: p.ref.String() + " has no container " + env.Container, Code: "container",
-			Why: "it has " + containerNames(p.d.Spec.Template.Spec.Containers), Do: "Set container: of the environment in mayday.yaml."}
+	if p.workload, err = workloadOf(p.ref, p.d.Spec.Template, order); err != nil {
+		return p, err
 	}
+	p.Replicas = replicasOf(p.d.Spec.Replicas)
 	sets, err := c.replicaSets(ctx, p.d)
 	if err != nil {
 		return p, problem(err, "cannot list the ReplicaSets of "+p.ref.String())
 	}
-	ct := p.d.Spec.Template.Spec.Containers[at]
-	p.workload = workload{Deployment: name, Container: ct.Name, Image: ct.Image, Live: ct.Image,
-		Replicas: replicasOf(p.d.Spec.Replicas)}
 	if p.target = worthReturningTo(p.d, sets); p.target != nil {
 		p.Set, p.SetUID, p.Revision = p.target.Name, string(p.target.UID), revisionOf(p.target)
 		p.Ready = p.target.Status.ReadyReplicas
-		if i := containerIndex(p.target.Spec.Template.Spec.Containers, ct.Name); i >= 0 {
+		if i := containerIndex(p.target.Spec.Template.Spec.Containers, p.Container); i >= 0 {
 			p.Image = p.target.Spec.Template.Spec.Containers[i].Image
 		}
 	}
-	p.Next = nextImage(env, ct.Image, order.Version)
 	p.Autoscaler, err = c.autoscalerOf(ctx, p.ref)
 	return p, err
+}
+
+// workloadOf begins the record of a workload with its container and images.
+func workloadOf(r ref, t corev1.PodTemplateSpec, order steps.Order) (workload, error) {
+	env := order.Environment
+	at := containerIndex(t.Spec.Containers, env.Container)
+	if at < 0 {
+		return workload{}, &state.Problem{What: r.String() + " has no container " + env.Container, Code: "container",
+			Why: "it has " + containerNames(t.Spec.Containers), Do: "Set container: of the environment in mayday.yaml."}
+	}
+	ct := t.Spec.Containers[at]
+	w := workload{Deployment: r.Name, Container: ct.Name, Image: ct.Image, Live: ct.Image, Next: nextImage(env, ct.Image, order.Version)}
+	if r.Kind == kindStatefulSet {
+		w.Kind = kindStatefulSet
+	}
+	return w, nil
 }
 
 func namespace(env runbook.Environment) string {
@@ -176,25 +200,38 @@ func containerNames(list []corev1.Container) string {
 // imageOps sets the image of the workload's container. In forward work the live
 // image must be one of from: anything else is somebody else's change.
 func (w workload) imageOps(live *unstructured.Unstructured, want string, from ...string) ([]patchOp, error) {
-	d, err := typed[appsv1.Deployment](live)
+	t, err := podTemplate(live)
 	if err != nil {
 		return nil, err
 	}
-	i := containerIndex(d.Spec.Template.Spec.Containers, w.Container)
+	i := containerIndex(t.Spec.Containers, w.Container)
 	if i < 0 {
-		return nil, &state.Problem{What: "Deployment " + w.Deployment + " has lost its container " + w.Container, Code: "drift",
+		return nil, &state.Problem{What: w.String() + " has lost its container " + w.Container, Code: "drift",
 			Why: "somebody changed the pod template during the rollout", Do: "Find out who, then roll back or plan again."}
 	}
-	now := d.Spec.Template.Spec.Containers[i].Image
+	now := t.Spec.Containers[i].Image
 	if now == want {
 		return nil, nil
 	}
 	if !known(now, from) {
-		return nil, &state.Problem{What: "Deployment " + w.Deployment + " runs another image than planned", Code: "drift",
+		return nil, &state.Problem{What: w.String() + " runs another image than planned", Code: "drift",
 			Why: "it is " + state.Clean(now) + "; somebody else changed it during the rollout", Do: "Find out who, then roll back or plan again."}
 	}
 	at := "/spec/template/spec/containers/" + strconv.Itoa(i)
 	return []patchOp{test(at+"/name", w.Container), test(at+"/image", now), replace(at+"/image", want)}, nil
+}
+
+// podTemplate reads the pod template of a Deployment or StatefulSet.
+func podTemplate(live *unstructured.Unstructured) (corev1.PodTemplateSpec, error) {
+	var t corev1.PodTemplateSpec
+	m, _, err := unstructured.NestedMap(live.Object, "spec", "template")
+	if err == nil {
+		err = runtime.DefaultUnstructuredConverter.FromUnstructured(m, &t)
+	}
+	if err != nil {
+		return t, fmt.Errorf("%s %s: %w", live.GetKind(), live.GetName(), err)
+	}
+	return t, nil
 }
 
 // known reports whether s is in list; an empty list knows everything.
@@ -233,31 +270,45 @@ func (w workload) atLeast(live *unstructured.Unstructured) []patchOp {
 }
 
 // template reads the pod template of the revision a rollback restores, as the
-// Deployment had it.
+// workload had it.
 func (c *Cluster) template(ctx context.Context, ns string, w workload) (map[string]any, error) {
 	gone := &state.Problem{What: "revision " + w.Set + " (" + w.version() + ") is gone", Code: "no-target",
-		Why: "its ReplicaSet no longer exists", Do: "Set the image by hand: " +
-			fmt.Sprintf("kubectl -n %s set image deployment/%s %s=%s", ns, w.Deployment, w.Container, w.Image)}
+		Why: "its " + w.keeper(ns).Kind + " no longer exists", Do: "Set the image by hand: " +
+			w.ref(ns).kubectl(c.Context, "set image") + " " + w.Container + "=" + quote(w.Image)}
 	if w.Set == "" {
-		gone.What, gone.Why = "Deployment "+w.Deployment+" has no revision to return to", "it owned no ReplicaSet when the plan was made"
+		gone.What, gone.Why = w.String()+" has no revision to return to", "it owned no "+w.keeper(ns).Kind+" when the plan was made"
 		return nil, gone
 	}
-	u, err := c.get(ctx, ref{Resource: replicaSets, Kind: "ReplicaSet", Namespace: ns, Name: w.Set})
+	u, err := c.get(ctx, w.keeper(ns))
 	switch {
 	case absent(err):
 		return nil, gone
 	case err != nil:
 		return nil, err
 	case string(u.GetUID()) != w.SetUID:
-		gone.Why = "another ReplicaSet has its name now"
+		gone.Why = "another " + w.keeper(ns).Kind + " has its name now"
 		return nil, gone
 	}
 	return templateOf(u), nil
 }
 
-// templateOf gives a ReplicaSet's template without the label the controller added.
+// keeper is the object that keeps the template of the revision a rollback restores.
+func (w workload) keeper(ns string) ref {
+	if w.Kind == kindStatefulSet {
+		return ref{Resource: revisions, Kind: "ControllerRevision", Namespace: ns, Name: w.Set}
+	}
+	return ref{Resource: replicaSets, Kind: "ReplicaSet", Namespace: ns, Name: w.Set}
+}
+
+// templateOf gives the template that a ReplicaSet or a ControllerRevision keeps,
+// without what the controllers added.
 func templateOf(u *unstructured.Unstructured) map[string]any {
-	t, _, _ := unstructured.NestedMap(u.Object, "spec", "template")
+	path := []string{"spec", "template"}
+	if u.GetKind() == "ControllerRevision" {
+		path = []string{"data", "spec", "template"} // a patch, with a directive in it
+	}
+	t, _, _ := unstructured.NestedMap(u.Object, path...)
+	delete(t, "$patch")
 	unstructured.RemoveNestedField(t, "metadata", "labels", appsv1.DefaultDeploymentUniqueLabelKey)
 	unstructured.RemoveNestedField(t, "metadata", "creationTimestamp")
 	return t
@@ -265,22 +316,21 @@ func templateOf(u *unstructured.Unstructured) map[string]any {
 
 // templateOps puts a template back, testing the image that is replaced.
 func (w workload) templateOps(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error) {
-	d, err := typed[appsv1.Deployment](live)
+	now, err := podTemplate(live)
 	if err != nil {
 		return nil, err
 	}
-	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": template}}}
-	want, err := typed[appsv1.Deployment](u)
+	want, err := podTemplate(&unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": template}}})
 	if err != nil {
 		return nil, err
 	}
-	if sameTemplate(d.Spec.Template, want.Spec.Template) {
+	if sameTemplate(now, want) {
 		return nil, nil
 	}
 	var ops []patchOp
-	if i := containerIndex(d.Spec.Template.Spec.Containers, w.Container); i >= 0 {
+	if i := containerIndex(now.Spec.Containers, w.Container); i >= 0 {
 		at := "/spec/template/spec/containers/" + strconv.Itoa(i) + "/image"
-		ops = append(ops, test(at, d.Spec.Template.Spec.Containers[i].Image))
+		ops = append(ops, test(at, now.Spec.Containers[i].Image))
 	}
 	return append(ops, replace("/spec/template", template)), nil
 }

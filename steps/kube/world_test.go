@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,9 @@ type shop struct {
 	conn    func(runbook.Environment) (*kube.Cluster, error)
 	preview kube.Preview
 	as      func(user string, rules ...rbacv1.PolicyRule) *rest.Config
+
+	kubeconfig []byte
+	broken     atomic.Pointer[string] // the version whose new pods crash, nil: none but "-crash"
 }
 
 var (
@@ -80,8 +84,9 @@ func newShopAt(t testing.TB, now func() time.Time, objects ...runtime.Object) *s
 	}
 	s := openShop(t, c.Config(), ns)
 	s.as = c.As
+	s.kubeconfig = c.Kubeconfig()
 	var kubelet sync.WaitGroup
-	kubelet.Go(func() { runKubelet(ctx, s.client) })
+	kubelet.Go(func() { s.runKubelet(ctx) })
 	t.Cleanup(func() { cancel(); c.Close(); kubelet.Wait() })
 	return s
 }
@@ -131,21 +136,24 @@ func (f *faultyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // runKubelet plays the node: it starts pods, or lets them fail as their image's tag
 // says, and ends those that terminate.
-func runKubelet(ctx context.Context, client kubernetes.Interface) {
+func (s *shop) runKubelet(ctx context.Context) {
 	for ctx.Err() == nil {
-		w, err := client.CoreV1().Pods(ns).Watch(ctx, metav1.ListOptions{})
+		w, err := s.client.CoreV1().Pods(ns).Watch(ctx, metav1.ListOptions{})
 		if err != nil {
 			continue
 		}
 		for e := range w.ResultChan() {
 			if p, ok := e.Object.(*corev1.Pod); ok && e.Type != "DELETED" {
-				tend(ctx, client, p)
+				tend(ctx, s.client, p, s.broken.Load())
 			}
 		}
 	}
 }
 
-func tend(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
+// breakPods lets every pod of a version that starts from now on crash.
+func (s *shop) breakPods(version string) { s.broken.Store(&version) }
+
+func tend(ctx context.Context, client kubernetes.Interface, p *corev1.Pod, broken *string) {
 	if p.DeletionTimestamp != nil {
 		_ = client.CoreV1().Pods(ns).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
 		return
@@ -166,7 +174,7 @@ func tend(ctx context.Context, client kubernetes.Interface, p *corev1.Pod) {
 	switch {
 	case strings.HasSuffix(image, "-notready"):
 		status.Conditions[0].Status, running.Ready = corev1.ConditionFalse, false
-	case strings.HasSuffix(image, "-crash"):
+	case strings.HasSuffix(image, "-crash"), broken != nil && strings.HasSuffix(image, *broken):
 		fails("CrashLoopBackOff", "back-off 5m0s restarting failed container\x1b[2J")
 	case strings.HasSuffix(image, "-nopull"):
 		fails("ImagePullBackOff", "manifest unknown")
@@ -184,6 +192,14 @@ func deploy(name, image string, replicas int32, labels map[string]string) *appsv
 		Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType,
 			RollingUpdate: &appsv1.RollingUpdateDeployment{MaxSurge: &quarter, MaxUnavailable: &quarter}},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "app", Image: image, Env: []corev1.EnvVar{{Name: "MODE", Value: "shop"}}}}}}}}
+}
+
+func stateful(name, image string, replicas int32) *appsv1.StatefulSet {
+	l := map[string]string{"app": name}
+	return &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}, Spec: appsv1.StatefulSetSpec{
+		Replicas: &replicas, ServiceName: name, Selector: &metav1.LabelSelector{MatchLabels: l},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: l}, Spec: corev1.PodSpec{
 			Containers: []corev1.Container{{Name: "app", Image: image, Env: []corev1.EnvVar{{Name: "MODE", Value: "shop"}}}}}}}}
 }
 
@@ -240,6 +256,29 @@ func canaryObjects(t testing.TB, route string) []runtime.Object {
 	}
 }
 
+// mixedObjects is a canary without a mesh: both Deployments behind one Service.
+func mixedObjects(pods int32) []runtime.Object {
+	return []runtime.Object{
+		deploy("app-stable", "registry.local/shop:v1.2.3", pods, stableLabels()),
+		deploy("app-canary", "registry.local/shop:v1.2.3", 0, canaryLabels()),
+		service("app", map[string]string{"app": "app"}),
+	}
+}
+
+func mixedEnv(weights ...int) runbook.Environment {
+	return runbook.Environment{Canary: &runbook.Canary{Stable: "app-stable", Canary: "app-canary", Service: "app", Weights: weights}}
+}
+
+// setSettled waits until the StatefulSet is rolled out.
+func (s *shop) setSettled(t testing.TB, name string) {
+	t.Helper()
+	s.eventually(t, name+" is rolled out", func() bool {
+		set, err := s.client.AppsV1().StatefulSets(s.ns).Get(t.Context(), name, metav1.GetOptions{})
+		return err == nil && set.Status.ObservedGeneration >= set.Generation && set.Status.ReadyReplicas == *set.Spec.Replicas &&
+			set.Status.CurrentRevision == set.Status.UpdateRevision && set.Status.UpdatedReplicas == *set.Spec.Replicas
+	})
+}
+
 // settled waits until the Deployments are rolled out.
 func (s *shop) settled(t testing.TB, names ...string) {
 	t.Helper()
@@ -270,6 +309,18 @@ func (s *shop) order(env runbook.Environment) steps.Order {
 
 func (s *shop) strategy(name string, traffic steps.Traffic) steps.Strategy {
 	return kube.Strategies(s.conn, traffic, s.preview, testKeys)[name]
+}
+
+// behind is what answers behind one Service: the ready pods of a selector, in turn.
+type behind struct {
+	s        *shop
+	selector string
+}
+
+// Versions implements steps.Traffic.
+func (b *behind) Versions(ctx context.Context, _ runbook.Environment, n int) (map[string]int, error) {
+	out := map[string]int{}
+	return out, b.s.inTurn(ctx, out, b.selector, n)
 }
 
 // share is the pods' and the route's view of who would answer.
@@ -305,7 +356,12 @@ func (f *share) spread(ctx context.Context, out map[string]int, name string, n i
 	if err != nil {
 		return err
 	}
-	pods, err := f.s.client.CoreV1().Pods(f.s.ns).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
+	return f.s.inTurn(ctx, out, metav1.FormatLabelSelector(d.Spec.Selector), n)
+}
+
+// inTurn lets the ready pods of a selector answer in turn.
+func (s *shop) inTurn(ctx context.Context, out map[string]int, selector string, n int) error {
+	pods, err := s.client.CoreV1().Pods(s.ns).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return err
 	}
@@ -319,7 +375,7 @@ func (f *share) spread(ctx context.Context, out map[string]int, name string, n i
 		}
 	}
 	if len(ready) == 0 {
-		return fmt.Errorf("nobody answers behind %s", name)
+		return fmt.Errorf("nobody answers behind %s", selector)
 	}
 	for i := range n {
 		out[ready[i%len(ready)]]++

@@ -55,7 +55,7 @@ func (c *Cluster) write(ctx context.Context, ch change, f steps.Fence, l lane) (
 				return false, problem(err, ch.title+": the API server refuses the change")
 			}
 		case !transient(err):
-			return false, problem(err, ch.title)
+			return false, missed(err, ch.ref, ch.title)
 		}
 		if time.Now().After(give) {
 			return false, problem(err, ch.title+": gave up after "+patience.String())
