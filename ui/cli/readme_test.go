@@ -35,6 +35,31 @@ func TestReadmeRunbook(t *testing.T) {
 	}
 }
 
+// The README's probes can be copied: they load, and each kind is among them.
+func TestReadmeProbes(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "## What it watches")
+	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	text, _, _ := strings.Cut(rest, "```")
+	rb, err := runbook.Parse("mayday.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for i := range rb.Probes {
+		seen[rb.Probes[i].Asked(strings.Clone, "").Kind] = true
+	}
+	for _, kind := range []string{runbook.KindPrometheus, runbook.KindHTTP, runbook.KindRollout, runbook.KindTCP, runbook.KindTLS, runbook.KindGRPC, runbook.KindDNS,
+		runbook.KindCommand, runbook.KindLog, runbook.KindPodLog, runbook.KindManager, runbook.KindRules} {
+		if !seen[kind] {
+			t.Errorf("the README shows no probe of kind %s", kind)
+		}
+	}
+}
+
 // The README names every verb there is.
 func TestReadmeVerbs(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
