@@ -220,7 +220,7 @@ func TestUndoThatFails(t *testing.T) {
 		})
 		time.Sleep(5 * time.Minute)
 		r.must(r.do(state.Fire{Trigger: "R"}))
-		in = r.until("undone", func(in *state.Incident) bool { return len(in.Closed) == 1 })
+		r.until("undone", func(in *state.Incident) bool { return len(in.Closed) == 1 })
 		if r.world.version != "v1.2.2" || r.world.epoch != 2 {
 			t.Errorf("world %+v", r.world)
 		}
@@ -253,7 +253,7 @@ func TestUndoSurvivesItsKeeper(t *testing.T) {
 			w := &undoWorld{}
 			r := newRigOn(t, events[:n], withUndo(w))
 			defer r.bye()
-			in := r.until("undone", func(in *state.Incident) bool { return in.Undone() && len(in.Closed) == 1 })
+			r.until("undone", func(in *state.Incident) bool { return in.Undone() && len(in.Closed) == 1 })
 			r.until("people are told", func(in *state.Incident) bool {
 				for _, m := range in.Messages {
 					if m.Purpose == "rollback" {
@@ -263,7 +263,8 @@ func TestUndoSurvivesItsKeeper(t *testing.T) {
 				return false
 			})
 			time.Sleep(time.Hour)
-			if in = r.Incident(); len(in.Closed) != 1 || in.Facts["running"] != "v1.2.2" || in.Status != state.Identified {
+			in := r.Incident()
+			if len(in.Closed) != 1 || in.Facts["running"] != "v1.2.2" || in.Status != state.Identified {
 				t.Errorf("after event %d %s: closed %d, facts %v, %s", n, events[n-1].Fact.Kind(), len(in.Closed), in.Facts, in.Status)
 			}
 			r.must(r.do(state.NewAttempt{}))

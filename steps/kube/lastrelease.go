@@ -99,7 +99,7 @@ func overtaken(what, why string) error {
 // PlanUndo implements steps.Undoer. All workloads go back, or none: a release is of those
 // that have the same version, now and before.
 func (v several) PlanUndo(ctx context.Context, order steps.Order) (state.Plan, error) {
-	first, err := v.strategy.planUndo(ctx, order)
+	first, err := v.planUndo(ctx, order)
 	if err != nil || len(order.Environment.Workloads) == 0 {
 		return first, err
 	}
@@ -107,7 +107,7 @@ func (v several) PlanUndo(ctx context.Context, order steps.Order) (state.Plan, e
 	for _, w := range order.Environment.Workloads {
 		of, p := order, part{Name: w.Name}
 		of.Environment = order.Environment.Workload(w)
-		if p.Plan, err = v.strategy.planUndo(ctx, of); err != nil {
+		if p.Plan, err = v.planUndo(ctx, of); err != nil {
 			return state.Plan{}, p.failed(err)
 		}
 		if p.Plan.Version != first.Version || p.Plan.Target != first.Target {

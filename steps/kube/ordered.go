@@ -60,7 +60,7 @@ func (k ordered) read(ctx context.Context, c *Cluster, order steps.Order, s *sna
 	}
 	o := &ordering{Size: int32(max(env.Rolling.Batch, 1)), Partition: p.partition(), Selector: p.selector()}
 	o.Strategy, _, _ = unstructured.NestedFieldCopy(p.live.Object, "spec", "updateStrategy")
-	if o.Stuck = p.setView.ordered() && p.ready("") < p.Replicas; o.Stuck {
+	if o.Stuck = p.ordered() && p.ready("") < p.Replicas; o.Stuck {
 		o.Unready = p.unready()
 	}
 	if env.Production && o.Size < p.Replicas && !o.Stuck {

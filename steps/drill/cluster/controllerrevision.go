@@ -111,7 +111,7 @@ func (s *stateful) newest(patch []byte) (*appsv1.ControllerRevision, error) {
 func (s *stateful) createRevision(patch []byte, n int64) (*appsv1.ControllerRevision, error) {
 	for {
 		h := fnv.New32()
-		h.Write(patch) //nolint:errcheck // a hash takes everything
+		h.Write(patch)
 		fmt.Fprint(h, s.clash)
 		hash := utilrand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
 		rev := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Name: s.set.Name + "-" + hash, Namespace: s.set.Namespace,
