@@ -82,7 +82,7 @@ type rule struct {
 	rulefmt.Rule
 	labels map[string]string        // its own and its group's
 	active map[uint64]*alert        // by labels
-	made   map[uint64]labels.Labels // by the last evaluation of a recording rule
+	made   map[uint64]labels.Labels // by the last evaluation, for other rules to read
 }
 
 type alert struct {
@@ -191,35 +191,42 @@ func (a *Asker) group(ctx context.Context, f *file, g *group, at time.Time) erro
 		if err == nil && len(v) > maxAlerts {
 			err = fmt.Errorf("%d series, more than %d", len(v), maxAlerts)
 		}
-		if err == nil && r.Record != "" {
+		switch {
+		case err == nil && r.Record != "":
 			err = a.record(ctx, r, v, at)
+		case err == nil:
+			err = a.alert(ctx, r, v, at)
 		}
 		if err != nil {
 			return fmt.Errorf("rule %d of group %q in %s (%s): %w", i+1, g.Name, f.path, r.Alert+r.Record, err)
-		}
-		if r.Alert != "" {
-			a.alert(ctx, r, v, at)
 		}
 	}
 	g.last = at
 	return nil
 }
 
-// record keeps a recording rule's series, and ends those it makes no more.
+// record keeps a recording rule's series.
 func (a *Asker) record(ctx context.Context, r *rule, v promql.Vector, at time.Time) error {
-	made := make(map[uint64]labels.Labels, len(v))
 	out := make(promql.Vector, 0, len(v))
 	for _, s := range v {
 		b := labels.NewBuilder(s.Metric).Set(model.MetricNameLabel, r.Record)
 		for name, value := range r.labels {
 			b.Set(name, value)
 		}
-		ls := b.Labels()
-		if _, twice := made[ls.Hash()]; twice {
-			return fmt.Errorf("two series have the labels %s", ls)
+		out = append(out, promql.Sample{Metric: b.Labels(), F: s.F, H: s.H})
+	}
+	return a.keep(ctx, r, out, at)
+}
+
+// keep hands a rule's series on, and ends those it makes no more.
+func (a *Asker) keep(ctx context.Context, r *rule, all promql.Vector, at time.Time) error {
+	made := make(map[uint64]labels.Labels, len(all))
+	for i, s := range all {
+		all[i].T = at.UnixMilli()
+		if _, twice := made[s.Metric.Hash()]; twice {
+			return fmt.Errorf("two series have the labels %s", s.Metric)
 		}
-		made[ls.Hash()] = ls
-		out = append(out, promql.Sample{Metric: ls, T: at.UnixMilli(), F: s.F, H: s.H})
+		made[s.Metric.Hash()] = s.Metric
 	}
 	var gone []labels.Labels
 	for hash, ls := range r.made {
@@ -228,27 +235,38 @@ func (a *Asker) record(ctx context.Context, r *rule, v promql.Vector, at time.Ti
 		}
 	}
 	r.made = made
-	return a.source.Record(ctx, at, out, gone)
+	return a.source.Record(ctx, at, all, gone)
 }
 
 // alert moves a rule's alerts on: what holds begins, what held long enough fires, what
-// does not hold ends.
-func (a *Asker) alert(ctx context.Context, r *rule, v promql.Vector, at time.Time) {
+// does not hold ends. Other rules may read them as the series ALERTS.
+func (a *Asker) alert(ctx context.Context, r *rule, v promql.Vector, at time.Time) error {
 	for _, s := range v {
 		ls := a.labels(ctx, r, s, at)
 		x := r.active[ls.Hash()]
 		if x == nil {
 			x = &alert{labels: ls, since: at}
 			r.active[ls.Hash()] = x
+		} else if x.until.Equal(at) {
+			return fmt.Errorf("two series have the labels %s", ls)
 		}
 		x.until = at
 		x.firing = x.firing || at.Sub(x.since) >= time.Duration(r.For)
 	}
+	var out promql.Vector
 	for hash, x := range r.active {
 		if !x.until.Equal(at) && (!x.firing || at.Sub(x.until) >= time.Duration(r.KeepFiringFor)) {
 			delete(r.active, hash)
+			continue
 		}
+		stage := "pending"
+		if x.firing {
+			stage = "firing"
+		}
+		out = append(out, promql.Sample{F: 1,
+			Metric: labels.NewBuilder(x.labels).Set(model.MetricNameLabel, "ALERTS").Set("alertstate", stage).Labels()})
 	}
+	return a.keep(ctx, r, out, at)
 }
 
 // labels gives an alert's: the series', and the rule's with their templates filled.

@@ -136,6 +136,24 @@ func TestForAndKeepFiring(t *testing.T) {
 	r.after(time.Second, state.Crit, 1, "Down")
 }
 
+// What fires is a series too, which other rules may ask for.
+func TestAlertsAreSeries(t *testing.T) {
+	r := newRig(t, simple)
+	r.of["down"] = promql.Vector{one(2, "job", "shop")}
+	r.after(0, state.OK, 0, "pending")
+	if s := strings.Join(r.recorded, " "); s != `{__name__="ALERTS", alertname="Down", alertstate="pending", job="shop", severity="shop 2"}` {
+		t.Fatal(s)
+	}
+	r.after(time.Minute, state.Crit, 1, "Down")
+	if s := strings.Join(r.recorded, " "); !strings.Contains(s, `alertstate="firing"`) || !strings.Contains(s, `gone {__name__="ALERTS", alertname="Down", alertstate="pending"`) {
+		t.Fatal(s)
+	}
+	// Labels that a rule sets may make two series one; a server refuses that too.
+	r = newRig(t, "groups:\n- name: g\n  rules:\n  - alert: Down\n    expr: down\n    labels: {instance: all}\n")
+	r.of["down"] = promql.Vector{one(1, "instance", "a"), one(1, "instance", "b")}
+	r.after(0, state.Error, 0, "two series have the labels")
+}
+
 func TestRecordingRules(t *testing.T) {
 	r := newRig(t, "groups:\n- name: g\n  interval: 30s\n  rules:\n  - record: job:x\n    expr: x\n    labels: {team: shop}\n")
 	r.of["x"] = promql.Vector{one(2, "__name__", "x", "job", "a"), one(3, "__name__", "x", "job", "b")}
