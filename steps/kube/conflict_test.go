@@ -20,9 +20,11 @@ func realPatch(r *http.Request) bool {
 }
 
 // TestConflicts: writes that lose races are built anew and tried again.
-func TestConflicts(t *testing.T) {
+func TestConflicts(t *testing.T) { inEachWorld(t, testConflicts) }
+
+func testConflicts(t *testing.T, open world) {
 	t.Parallel()
-	s := newShop(t, canaryObjects(t, virtualService)...)
+	s := open(t, canaryObjects(t, virtualService)...)
 	s.settled(t, "app-stable")
 	p := mustPlan(t, s.strategy("canary", nil), s.order(canaryEnv("VirtualService/app")))
 	var n atomic.Int32
@@ -51,9 +53,11 @@ func TestConflicts(t *testing.T) {
 
 // TestLostToRollback: who loses a write to a rollback reads the fence first, and
 // stops; the fields it wanted to change have no say.
-func TestLostToRollback(t *testing.T) {
+func TestLostToRollback(t *testing.T) { inEachWorld(t, testLostToRollback) }
+
+func testLostToRollback(t *testing.T, open world) {
 	t.Parallel()
-	s := newShop(t, canaryObjects(t, virtualService)...)
+	s := open(t, canaryObjects(t, virtualService)...)
 	s.settled(t, "app-stable")
 	st := s.strategy("canary", nil)
 	p := mustPlan(t, st, s.order(canaryEnv("VirtualService/app")))
@@ -101,9 +105,11 @@ func TestInvalid(t *testing.T) {
 }
 
 // TestDrift: what somebody else changed during the rollout is not overwritten.
-func TestDrift(t *testing.T) {
+func TestDrift(t *testing.T) { inEachWorld(t, testDrift) }
+
+func testDrift(t *testing.T, open world) {
 	t.Parallel()
-	s := newShop(t, canaryObjects(t, virtualService)...)
+	s := open(t, canaryObjects(t, virtualService)...)
 	s.settled(t, "app-stable")
 	st := s.strategy("rolling", nil)
 	o := s.order(canaryEnv(""))
@@ -113,7 +119,7 @@ func TestDrift(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := []byte(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.local/shop:v9"}]`)
-	if _, err := s.client.AppsV1().Deployments(ns).Patch(t.Context(), "app-stable", types.JSONPatchType, other, metav1.PatchOptions{}); err != nil {
+	if _, err := s.client.AppsV1().Deployments(s.ns).Patch(t.Context(), "app-stable", types.JSONPatchType, other, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := st.Stage(t.Context(), p, 1, fence(0), io.Discard); !state.HasCode(err, "drift") {

@@ -42,14 +42,16 @@ func (a answersOf) Versions(context.Context, runbook.Environment, int) (map[stri
 }
 
 // TestBatches: after batch k exactly k pods are new, however long nobody comes.
-func TestBatches(t *testing.T) {
+func TestBatches(t *testing.T) { inEachWorld(t, testBatches) }
+
+func testBatches(t *testing.T, open world) {
 	t.Parallel()
-	s := newShop(t, deploy("app", "registry.local/shop:v1.2.3", 3, stableLabels()))
+	s := open(t, deploy("app", "registry.local/shop:v1.2.3", 3, stableLabels()))
 	s.settled(t, "app")
 	st := s.strategy("rolling", nil)
 	p := mustPlan(t, st, s.order(runbook.Environment{Rolling: &runbook.Rolling{Deployment: "app", Hold: 30}}))
 	if c := p.Inverse[0].Command; !strings.Contains(c, `"path":"/spec/minReadySeconds"`) ||
-		!strings.HasSuffix(c, " && kubectl -n shop rollout undo deployment app --to-revision=1") {
+		!strings.HasSuffix(c, " && kubectl -n "+s.ns+" rollout undo deployment app --to-revision=1") {
 		t.Errorf("by hand: %s", c)
 	}
 	names := ""
@@ -69,7 +71,7 @@ func TestBatches(t *testing.T) {
 		}
 		// Something else stirs the controller; the partition must hold.
 		stir := []byte(fmt.Sprintf(`{"metadata":{"labels":{"stir":"%d"}}}`, i))
-		if _, err := s.client.AppsV1().Deployments(ns).Patch(t.Context(), "app", types.MergePatchType, stir, metav1.PatchOptions{}); err != nil {
+		if _, err := s.client.AppsV1().Deployments(s.ns).Patch(t.Context(), "app", types.MergePatchType, stir, metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		s.eventually(t, want, func() bool { return s.pods(t) == want })
@@ -79,7 +81,7 @@ func TestBatches(t *testing.T) {
 // pods counts the pods by version that are not ending.
 func (s *shop) pods(t testing.TB) string {
 	t.Helper()
-	l, err := s.client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
+	l, err := s.client.CoreV1().Pods(s.ns).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,12 +96,14 @@ func (s *shop) pods(t testing.TB) string {
 
 // TestBrokenPods: a version whose pods cannot start fails its stage at once, with
 // the reason, and is taken back.
-func TestBrokenPods(t *testing.T) {
-	for version, reason := range map[string]string{"v1.2.4-crash": "CrashLoopBackOff", "v1.2.4-nopull": "ImagePullBackOff"} {
+func TestBrokenPods(t *testing.T) { inEachWorld(t, testBrokenPods) }
+
+func testBrokenPods(t *testing.T, open world) {
+	for version, reason := range map[string]string{"v1.2.4-crash": "CrashLoopBackOff", "v1.2.4-nopull": "ImagePull"} {
 		for _, name := range []string{"canary", "rolling"} {
 			t.Run(name+" "+reason, func(t *testing.T) {
 				t.Parallel()
-				s := newShop(t, canaryObjects(t, virtualService)...)
+				s := open(t, canaryObjects(t, virtualService)...)
 				s.settled(t, "app-stable")
 				st := s.strategy(name, nil)
 				env := canaryEnv("VirtualService/app")
@@ -185,9 +189,11 @@ func TestCanaryTells(t *testing.T) {
 }
 
 // TestFencedWhileWaiting: a stage that waits for pods learns of a rollback.
-func TestFencedWhileWaiting(t *testing.T) {
+func TestFencedWhileWaiting(t *testing.T) { inEachWorld(t, testFencedWhileWaiting) }
+
+func testFencedWhileWaiting(t *testing.T, open world) {
 	t.Parallel()
-	s := newShop(t, canaryObjects(t, virtualService)...)
+	s := open(t, canaryObjects(t, virtualService)...)
 	s.settled(t, "app-stable")
 	st := s.strategy("canary", nil)
 	o := s.order(canaryEnv("VirtualService/app"))
@@ -199,7 +205,7 @@ func TestFencedWhileWaiting(t *testing.T) {
 		done <- err
 	}()
 	s.eventually(t, "the canary's pods", func() bool {
-		l, err := s.client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "track=canary"})
+		l, err := s.client.CoreV1().Pods(s.ns).List(t.Context(), metav1.ListOptions{LabelSelector: "track=canary"})
 		return err == nil && len(l.Items) == 2
 	})
 	if _, err := s.strategy("canary", nil).Rollback(t.Context(), p, fence(1), quietly); err != nil {
@@ -211,9 +217,11 @@ func TestFencedWhileWaiting(t *testing.T) {
 }
 
 // TestWorkloadFirst: with no stable pod left, traffic moves only once there is one.
-func TestWorkloadFirst(t *testing.T) {
+func TestWorkloadFirst(t *testing.T) { inEachWorld(t, testWorkloadFirst) }
+
+func testWorkloadFirst(t *testing.T, open world) {
 	t.Parallel()
-	s := newShop(t, canaryObjects(t, virtualService)...)
+	s := open(t, canaryObjects(t, virtualService)...)
 	s.settled(t, "app-stable")
 	st := s.strategy("canary", nil)
 	p := mustPlan(t, st, s.order(canaryEnv("VirtualService/app")))
@@ -223,11 +231,11 @@ func TestWorkloadFirst(t *testing.T) {
 		}
 	}
 	var d *appsv1.Deployment
-	if _, err := s.client.AppsV1().Deployments(ns).Patch(t.Context(), "app-stable", types.MergePatchType, []byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := s.client.AppsV1().Deployments(s.ns).Patch(t.Context(), "app-stable", types.MergePatchType, []byte(`{"spec":{"replicas":0}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(t, "no stable pod", func() (ok bool) {
-		d, _ = s.client.AppsV1().Deployments(ns).Get(t.Context(), "app-stable", metav1.GetOptions{})
+		d, _ = s.client.AppsV1().Deployments(s.ns).Get(t.Context(), "app-stable", metav1.GetOptions{})
 		return d.Status.ReadyReplicas == 0
 	})
 	var order []string
@@ -239,16 +247,18 @@ func TestWorkloadFirst(t *testing.T) {
 	if err != nil || strings.Join(order, " ") != "stable traffic canary verify" {
 		t.Errorf("order %v, %v", order, err)
 	}
-	if d, err = s.client.AppsV1().Deployments(ns).Get(t.Context(), "app-stable", metav1.GetOptions{}); err != nil || d.Status.ReadyReplicas < 4 {
+	if d, err = s.client.AppsV1().Deployments(s.ns).Get(t.Context(), "app-stable", metav1.GetOptions{}); err != nil || d.Status.ReadyReplicas < 4 {
 		t.Errorf("the traffic was led to %d of 4 pods (%v)", d.Status.ReadyReplicas, err)
 	}
 }
 
 // TestLostRevision: without the ReplicaSet the proof is red, and a rollback still
 // brings the named version back by its image.
-func TestLostRevision(t *testing.T) {
+func TestLostRevision(t *testing.T) { inEachWorld(t, testLostRevision) }
+
+func testLostRevision(t *testing.T, open world) {
 	t.Parallel()
-	s := newShop(t, deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels()))
+	s := open(t, deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels()))
 	s.settled(t, "app")
 	st := s.strategy("rolling", nil)
 	p := mustPlan(t, st, s.order(runbook.Environment{Rolling: &runbook.Rolling{Deployment: "app"}}))
@@ -257,7 +267,7 @@ func TestLostRevision(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.client.AppsV1().ReplicaSets(ns).Delete(t.Context(), p.Revision, metav1.DeleteOptions{}); err != nil {
+	if err := s.client.AppsV1().ReplicaSets(s.ns).Delete(t.Context(), p.Revision, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if proof, err := st.Prove(t.Context(), p, true); err != nil || proof.Ready != state.NotReady || !strings.Contains(proof.Why, "is gone") {
@@ -269,12 +279,14 @@ func TestLostRevision(t *testing.T) {
 	}
 }
 
-func TestSubsets(t *testing.T) {
+func TestSubsets(t *testing.T) { inEachWorld(t, testSubsets) }
+
+func testSubsets(t *testing.T, open world) {
 	t.Parallel()
 	route := strings.NewReplacer("host: app-stable}", "host: app, subset: s}", "host: app-canary}, weight: 0", "host: app, subset: c}, weight: 0").Replace(virtualService)
 	rule := object(t, `{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: app}, spec: {host: app, subsets: [
 {name: s, labels: {track: stable}}, {name: c, labels: {track: canary}}]}}`)
-	s := newShop(t, append(canaryObjects(t, route), service("app", map[string]string{"app": "app"}), rule)...)
+	s := open(t, append(canaryObjects(t, route), service("app", map[string]string{"app": "app"}), rule)...)
 	s.settled(t, "app-stable")
 	env := canaryEnv("VirtualService/app")
 	env.Canary.Subsets = &runbook.Subsets{Host: "app", Stable: "s", Canary: "c"}
@@ -285,7 +297,7 @@ func TestSubsets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	u, err := dynamic.NewForConfigOrDie(s.cfg).Resource(virtualServices).Namespace(ns).Get(t.Context(), "app", metav1.GetOptions{})
+	u, err := dynamic.NewForConfigOrDie(s.cfg).Resource(virtualServices).Namespace(s.ns).Get(t.Context(), "app", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

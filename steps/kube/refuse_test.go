@@ -32,7 +32,9 @@ func edit[T runtime.Object](list []runtime.Object, name string, f func(T)) []run
 	return list
 }
 
-func TestPlanRefuses(t *testing.T) {
+func TestPlanRefuses(t *testing.T) { inEachWorld(t, testPlanRefuses) }
+
+func testPlanRefuses(t *testing.T, open world) {
 	swap := func(old, new string) string { return strings.Replace(virtualService, old, new, 1) }
 	for _, c := range []struct {
 		name    string
@@ -84,7 +86,7 @@ func TestPlanRefuses(t *testing.T) {
 			if c.objects != nil {
 				objects = c.objects(objects)
 			}
-			s := newShop(t, objects...)
+			s := open(t, objects...)
 			env := canaryEnv("VirtualService/app")
 			if c.env != nil {
 				c.env(&env)

@@ -104,7 +104,11 @@ func podTrouble(p *corev1.Pod) error {
 			continue
 		}
 		if why, ok := hopeless[w.Reason]; ok {
-			return podProblem(p, w.Reason, why, w.Message, "logs --previous "+p.Name+" -c "+c.Name)
+			look := "describe pod " + p.Name
+			if w.Reason == "CrashLoopBackOff" { // of the others no container ever ran
+				look = "logs --previous " + p.Name + " -c " + c.Name
+			}
+			return podProblem(p, w.Reason, why, w.Message, look)
 		}
 	}
 	return nil

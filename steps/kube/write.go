@@ -20,7 +20,7 @@ const fieldManager = "mayday"
 // How long a write is tried again, in real time: against other writers and
 // against an API server that is away. A rollback tries longer.
 const (
-	forwardPatience  = 20 * time.Second
+	forwardPatience  = 40 * time.Second // an API server that is started again is back by then
 	backwardPatience = 60 * time.Second
 	// sameRejection is how often the server may refuse one and the same patch,
 	// built from a fresh read, before it counts as invalid rather than as a race.

@@ -74,6 +74,7 @@ func Strategy(t *testing.T, world func(t *testing.T) Fixture) {
 type trial struct {
 	Fixture
 	before string
+	after  string // once finished; "" where that was not seen yet
 	epoch  int
 	n      int
 }
