@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -43,6 +44,7 @@ type Cluster struct {
 
 	mu       sync.Mutex
 	identity string
+	proven   map[ref]*unstructured.Unstructured // as the last proof read them; see write
 }
 
 // Connect opens the cluster of an environment. It makes no request; errors are

@@ -98,6 +98,7 @@ func (r *run) world(ctx context.Context) (world, error) {
 			w[o] = read[i]
 		}
 	}
+	r.c.armed(w)
 	return w, nil
 }
 

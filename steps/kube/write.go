@@ -27,14 +27,42 @@ const (
 	sameRejection = 5
 )
 
+// armed keeps what a proof read for the first writes of a rollback.
+func (c *Cluster) armed(w world) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.proven = w.copy()
+}
+
+// ahead sends a change of a rollback without reading the object first, built from what
+// the last proof read: that saves a way to the API server and back while users wait. The
+// patch tests the fence and all that it changes, so it fails where that has moved. It
+// reports whether it was written; either way, write reads the object next and does what
+// is missing. What was read serves once.
+func (c *Cluster) ahead(ctx context.Context, ch change, f steps.Fence) bool {
+	c.mu.Lock()
+	live := c.proven[ch.ref]
+	delete(c.proven, ch.ref)
+	c.mu.Unlock()
+	if live == nil || ch.build == nil || ch.create != nil || admit(ch.ref, live.GetAnnotations(), f, backward, c.Context) != nil {
+		return false
+	}
+	ops, err := ch.patchFor(live, f)
+	if err != nil || ops == nil {
+		return false
+	}
+	_, err = c.send(ctx, ch.ref, ops, false)
+	return err == nil
+}
+
 // write makes one change under the fence and reports whether anything had to be
 // written. It reads the object first; after a conflict it reads again, looks at
 // the fence before anything else, and retries within milliseconds. Errors:
 // steps.ErrFenced, a Problem of the change, or what the server said.
 func (c *Cluster) write(ctx context.Context, ch change, f steps.Fence, l lane) (bool, error) {
-	patience := forwardPatience
+	patience, wrote := forwardPatience, false
 	if l == backward {
-		patience = backwardPatience
+		patience, wrote = backwardPatience, c.ahead(ctx, ch, f)
 	}
 	give := time.Now().Add(patience)
 	var pause backoff
@@ -44,7 +72,7 @@ func (c *Cluster) write(ctx context.Context, ch change, f steps.Fence, l lane) (
 		patch, err := c.attempt(ctx, ch, f, l)
 		switch {
 		case err == nil:
-			return patch != nil, nil
+			return wrote || patch != nil, nil
 		case ctx.Err() != nil:
 			return false, ctx.Err()
 		case conflict(err):
