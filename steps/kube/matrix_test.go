@@ -17,10 +17,12 @@ func TestCrashMatrix(t *testing.T) {
 		"canary HTTPRoute": func(t *testing.T, open world) steptest.Fixture {
 			return canaryFixture(t, open, httpRoute, "HTTPRoute/app", httpRoutes, "rules", "backendRefs", 0)
 		},
-		"rolling":       func(t *testing.T, open world) steptest.Fixture { return rollingFixture(t, open, 1) },
-		"rolling whole": func(t *testing.T, open world) steptest.Fixture { return rollingFixture(t, open, 9) },
-		"blue-green":    blueGreenFixture,
-		"immediate":     immediateFixture,
+		"rolling":        func(t *testing.T, open world) steptest.Fixture { return rollingFixture(t, open, 1) },
+		"rolling whole":  func(t *testing.T, open world) steptest.Fixture { return rollingFixture(t, open, 9) },
+		"StatefulSet":    func(t *testing.T, open world) steptest.Fixture { return orderedFixture(t, open, 1) },
+		"canary by pods": func(t *testing.T, open world) steptest.Fixture { return podsFixture(t, open, 0) },
+		"blue-green":     blueGreenFixture,
+		"immediate":      immediateFixture,
 		"config": func(t *testing.T, open world) steptest.Fixture {
 			s, env := configShop(t, open)
 			env.Rolling.Batch = 9
