@@ -84,7 +84,7 @@ func openMetrics(all []metric, start time.Time) string {
 			}
 		}
 	}
-	return b.String() + "# EOF\n"
+	return b.String()
 }
 
 // fill puts the same world into a Local, scrape after scrape.
@@ -199,7 +199,7 @@ func pair(t *testing.T) (*prom.Asker, *Local, time.Time) {
 	all := world()
 	// The scrapes fall between the whole seconds at which a subquery has its steps.
 	start := time.Now().Add(-8 * time.Hour).Truncate(2 * time.Hour).Add(3700 * time.Millisecond).UTC()
-	server, err := prom.New(prom.Options{URL: probetest.StartPrometheus(t, openMetrics(all, start)).URL})
+	server, err := prom.New(prom.Options{URL: probetest.StartPrometheus(t, probetest.Setup{Samples: openMetrics(all, start)}).URL})
 	if err != nil {
 		t.Fatal(err)
 	}

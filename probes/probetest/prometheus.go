@@ -3,6 +3,7 @@ package probetest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -34,14 +35,22 @@ type Prometheus struct {
 	Process *os.Process // to be stopped and continued by a test
 }
 
-// StartPrometheus runs a real server over a store that holds what openMetrics says
-// (text in that format, with a timestamp at every sample) until the test ends.
-func StartPrometheus(t testing.TB, openMetrics string) *Prometheus {
+// Setup is what a server of a test begins with.
+type Setup struct {
+	Samples string // text in the format of OpenMetrics, with a timestamp at every sample
+	Rules   string // a file of rules, evaluated every second
+	Web     string // a web configuration file: certificates and passwords
+}
+
+// StartPrometheus runs a real server until the test ends.
+func StartPrometheus(t testing.TB, s Setup) *Prometheus {
 	t.Helper()
 	server, tool := Tool(t, "prometheus"), Tool(t, "promtool")
 	dir := t.TempDir()
-	in, data, config := filepath.Join(dir, "samples"), filepath.Join(dir, "data"), filepath.Join(dir, "prometheus.yml")
-	for name, text := range map[string]string{in: openMetrics, config: "global: {scrape_interval: 1h}\n"} {
+	in, data := filepath.Join(dir, "samples"), filepath.Join(dir, "data")
+	const settings = "global: {scrape_interval: 1h, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"
+	for name, text := range map[string]string{in: s.Samples + "# EOF\n", filepath.Join(dir, "prometheus.yml"): settings,
+		filepath.Join(dir, "rules.yml"): s.Rules, filepath.Join(dir, "web.yml"): s.Web} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +61,7 @@ func StartPrometheus(t testing.TB, openMetrics string) *Prometheus {
 		t.Fatalf("promtool: %v\n%s", err, out)
 	}
 	for range 3 { // another process may take the port first
-		if p := startPrometheus(t, server, config, data); p != nil {
+		if p := startPrometheus(t, server, dir, s.Web != ""); p != nil {
 			return p
 		}
 	}
@@ -60,7 +69,7 @@ func StartPrometheus(t testing.TB, openMetrics string) *Prometheus {
 	return nil
 }
 
-func startPrometheus(t testing.TB, server, config, data string) *Prometheus {
+func startPrometheus(t testing.TB, server, dir string, web bool) *Prometheus {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,8 +80,9 @@ func startPrometheus(t testing.TB, server, config, data string) *Prometheus {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	cmd := exec.Command(server, "--config.file="+config, "--storage.tsdb.path="+data, "--web.listen-address="+address,
-		"--storage.tsdb.retention.time=10y", "--log.level=warn")
+	cmd := exec.Command(server, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address="+address,
+		"--web.config.file=web.yml", "--storage.tsdb.retention.time=10y", "--log.level=warn")
+	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -84,6 +94,9 @@ func startPrometheus(t testing.TB, server, config, data string) *Prometheus {
 		<-gone
 	})
 	p := &Prometheus{URL: "http://" + address, Process: cmd.Process}
+	if web {
+		p.URL = "https://" + address
+	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-gone:
@@ -99,14 +112,17 @@ func startPrometheus(t testing.TB, server, config, data string) *Prometheus {
 	}
 }
 
+// ready asks whether the server serves; one that wants a password does.
 func ready(url string) error {
-	c := http.Client{Timeout: 5 * time.Second}
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer tr.CloseIdleConnections()
+	c := http.Client{Timeout: 5 * time.Second, Transport: tr}
 	resp, err := c.Get(url)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusUnauthorized {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return nil

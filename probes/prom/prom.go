@@ -84,7 +84,7 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 	var opts []v1.Option
 	if end, ok := ctx.Deadline(); ok {
 		// The server stops too, so that a slow query does not pile up on it.
-		opts = append(opts, v1.WithTimeout(max(time.Until(end), time.Millisecond)))
+		opts = append(opts, v1.WithTimeout(whole(time.Until(end))))
 	}
 	v, warnings, err := a.api.Query(ctx, p.Query, at, opts...)
 	if err != nil {
@@ -99,6 +99,16 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 		r.Verdict, r.Text = state.Warn, "Prometheus warns: "+strings.Join(warnings, "; ")
 	}
 	return r, nil
+}
+
+// whole rounds a time-out up to what a server can read: Prometheus takes 10s and
+// 250ms, and refuses 9.99s.
+func whole(d time.Duration) time.Duration {
+	unit := time.Second
+	if d <= time.Second {
+		unit = time.Millisecond
+	}
+	return max((d + unit - 1).Truncate(unit), time.Millisecond)
 }
 
 func reading(v model.Value) (probes.Reading, error) {

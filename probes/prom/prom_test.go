@@ -107,6 +107,15 @@ func TestAsksAtTheIncidentTime(t *testing.T) {
 	}
 }
 
+func TestTimeoutIsOneThatServersRead(t *testing.T) {
+	for d, want := range map[time.Duration]string{9999993671: "10s", 10 * time.Second: "10s", 1500 * time.Millisecond: "2s", time.Second: "1s",
+		299999999: "300ms", -5: "1ms", 61*time.Second + 1: "1m2s"} {
+		if got := whole(d).String(); got != want {
+			t.Errorf("%d: %s, want %s", d, got, want)
+		}
+	}
+}
+
 func TestErrorsSayWhatToDo(t *testing.T) {
 	for name, c := range map[string]struct {
 		h    http.HandlerFunc

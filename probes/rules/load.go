@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,6 +70,7 @@ func newParser() parser.Parser {
 var (
 	position = regexp.MustCompile(`^(\d+):\d+: (?:\d+:\d+: )?`)
 	quoted   = regexp.MustCompile(`"([^"]+)"`)
+	tabbed   = regexp.MustCompile(`(?m)^ *\t`)
 	yamlLine = regexp.MustCompile(`line (\d+): `)
 )
 
@@ -80,6 +82,9 @@ func place(text []byte, err error) (line int, why string) {
 		if why = strings.TrimPrefix(why, m[0]); m[1] != "0" {
 			return number(m[1]), why
 		}
+	}
+	if m := tabbed.FindIndex(text); m != nil && strings.Contains(why, "tab character") {
+		return 1 + bytes.Count(text[:m[1]], []byte("\n")), "YAML is indented with spaces, and this line begins with a tab"
 	}
 	if m := yamlLine.FindStringSubmatch(why); m != nil {
 		return number(m[1]), why
