@@ -102,6 +102,18 @@ func (c *Cluster) deployment(ctx context.Context, r ref) (*appsv1.Deployment, er
 	return typed[appsv1.Deployment](u)
 }
 
+// recent is deployment as the API server's cache has it, milliseconds old: it answers
+// without asking etcd.
+func (c *Cluster) recent(ctx context.Context, r ref) (*appsv1.Deployment, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	u, err := c.client.Resource(r.Resource).Namespace(r.Namespace).Get(ctx, r.Name, metav1.GetOptions{ResourceVersion: "0"})
+	if err != nil {
+		return nil, err
+	}
+	return typed[appsv1.Deployment](u)
+}
+
 // replicaSets lists the ReplicaSets that the Deployment owns.
 func (c *Cluster) replicaSets(ctx context.Context, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
 	items, err := c.list(ctx, replicaSets, d.Namespace, metav1.FormatLabelSelector(d.Spec.Selector))

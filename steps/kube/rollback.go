@@ -73,7 +73,7 @@ func (r *run) order(ctx context.Context, ops []undo) []undo {
 	if r.s.carrier() == nil || len(ops) < 2 {
 		return ops
 	}
-	d, err := r.c.deployment(ctx, deployment(r.plan.Namespace, r.s.Stable.Deployment))
+	d, err := r.c.recent(ctx, deployment(r.plan.Namespace, r.s.Stable.Deployment))
 	if err == nil && r.s.Stable.short(replicasOf(d.Spec.Replicas), d.Status.ReadyReplicas) {
 		// What the pods read goes before the workload wherever that goes.
 		at := 1
