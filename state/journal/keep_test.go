@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mayday/state"
 )
 
@@ -315,5 +317,29 @@ func TestSamplesOnADiskThatFails(t *testing.T) {
 			}
 			break
 		}
+	}
+}
+
+// A child caught between fork and exec has a copy of the lock's descriptor.
+func TestReleaseDoesNotWaitForACopy(t *testing.T) {
+	folder := t.TempDir()
+	l, err := Acquire(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := unix.Dup(int(l.file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(copied)
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	next, err := Acquire(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Release(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -84,7 +84,10 @@ func (l *Lock) Release() error {
 		return nil
 	}
 	_ = l.file.Truncate(0)
-	err := l.file.Close()
+	// A child that is being started holds a copy of the descriptor until it has become
+	// another program; closing ours alone would leave the lock with it till then.
+	err := unix.Flock(int(l.file.Fd()), unix.LOCK_UN)
+	err = errors.Join(err, l.file.Close())
 	l.file = nil
 	return err
 }
