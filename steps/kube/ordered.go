@@ -139,7 +139,7 @@ func (ordered) changes(s snapshot, ns string, i int) []change {
 	if len(o.Unready) > 0 {
 		out = append(out, change{id: "0.pods", title: strings.Join(o.Unready, ", ") + ": not ready, deleted to make way", ref: r, build: noPatch,
 			byHand: func(context string) string {
-				return kubectlIn(context, ns) + " delete pod " + strings.Join(o.Unready, " ")
+				return kubectlIn(context, ns) + " delete pod --wait=false " + strings.Join(o.Unready, " ")
 			},
 			then: func(ctx context.Context, run *run) error { return run.clear(ctx, r) }})
 	}

@@ -1,6 +1,7 @@
 package kube_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -113,7 +115,7 @@ func TestOrderedTells(t *testing.T) {
 	if c := p.Inverse[0].Command; !strings.Contains(c, `"path":"/spec/updateStrategy"`) || !strings.HasSuffix(c, " && kubectl -n shop rollout undo statefulset db --to-revision=1") {
 		t.Errorf("template by hand: %s", c)
 	}
-	if c := p.Inverse[1].Command; !strings.HasPrefix(c, "kubectl -n shop delete pod $(kubectl -n shop get pods -l 'app=db,controller-revision-hash!="+p.Revision+"' -o go-template='") {
+	if c := p.Inverse[1].Command; !strings.HasPrefix(c, "kubectl -n shop delete pod --wait=false $(kubectl -n shop get pods -l 'app=db,controller-revision-hash!="+p.Revision+"' -o go-template='") {
 		t.Errorf("pods by hand: %s", c)
 	}
 	for i, want := range []string{"0 v1.2.3, 1 v1.2.3, 2 v1.2.4; partition 2", "0 v1.2.3, 1 v1.2.4, 2 v1.2.4; partition 1", "0 v1.2.4, 1 v1.2.4, 2 v1.2.4; partition 0"} {
@@ -209,7 +211,10 @@ func TestStuckByHand(t *testing.T) {
 		if op.Command == "" {
 			continue
 		}
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", op.Command)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "sh", "-c", op.Command)
+		cmd.WaitDelay = time.Second
 		cmd.Env = append(os.Environ(), "KUBECONFIG="+config, "HOME="+home)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", op.Command, err, out)
@@ -289,7 +294,7 @@ func TestSickSet(t *testing.T) {
 	if len(p.Stages) != 2 || len(p.Stages[0].Ops) != 2 {
 		t.Fatalf("stages %+v", p.Stages)
 	}
-	if op := p.Stages[0].Ops[1]; op.Title != "db-2: not ready, deleted to make way" || op.Command != "kubectl -n shop delete pod db-2" {
+	if op := p.Stages[0].Ops[1]; op.Title != "db-2: not ready, deleted to make way" || op.Command != "kubectl -n shop delete pod --wait=false db-2" {
 		t.Errorf("operation %+v", op)
 	}
 	stages(t, st, p, 0, 2)

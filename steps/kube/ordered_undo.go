@@ -60,7 +60,7 @@ const notReady = `{{range .items}}{{$ready := false}}{{range .status.conditions}
 // makeWayByHand is what a person types to delete the pods that block the way back.
 func (s snapshot) makeWayByHand(context, ns string) string {
 	kubectl, selector := kubectlIn(context, ns), s.Ordering.Selector+",controller-revision-hash!="+s.Stable.Set
-	return kubectl + " delete pod $(" + kubectl + " get pods -l " + quote(selector) + " -o go-template=" + quote(notReady) + ")"
+	return kubectl + " delete pod --wait=false $(" + kubectl + " get pods -l " + quote(selector) + " -o go-template=" + quote(notReady) + ")"
 }
 
 // turned refuses to delete pods while the StatefulSet would make them anew as they are.

@@ -21,15 +21,22 @@ const patience = 30 * time.Second
 // comes with its target in the log where it misses it; nothing fails, because other
 // work on the machine is no error of the code.
 func BenchmarkProgram(b *testing.B) {
+	mayday := built(b)
+	b.Run("version", func(b *testing.B) { benchVersion(b, mayday) })
+	b.Run("drill", func(b *testing.B) { benchDrill(b, mayday) })
+	b.Run("idle", func(b *testing.B) { benchIdle(b, mayday) })
+}
+
+// built is the program as its users build it.
+func built(b *testing.B) string {
+	b.Helper()
 	mayday := filepath.Join(b.TempDir(), "mayday")
 	build := exec.CommandContext(b.Context(), "go", "build", "-o", mayday, ".")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %v\n%s", build, err, out)
 	}
-	b.Run("version", func(b *testing.B) { benchVersion(b, mayday) })
-	b.Run("drill", func(b *testing.B) { benchDrill(b, mayday) })
-	b.Run("idle", func(b *testing.B) { benchIdle(b, mayday) })
+	return mayday
 }
 
 // report reports a figure, and says so where it is above what it may be.

@@ -44,7 +44,7 @@ func (a *app) connect(ctx context.Context, folder string, rb *runbook.Runbook, v
 		return nil, err
 	}
 	out := &session{folder: folder, rb: rb, now: a.now}
-	out.Session, err = keeper.Open(ctx, keeper.Settings{Socket: socket, Folder: folder, Via: via, As: a.flags.as, Watch: watch,
+	settings := keeper.Settings{Socket: socket, Folder: folder, Via: via, As: a.flags.as, Watch: watch,
 		Become: func(context.Context) (keeper.Keeping, error) {
 			k, err := keep(folder, rb, via, a.now)
 			if err != nil {
@@ -56,10 +56,12 @@ func (a *app) connect(ctx context.Context, folder string, rb *runbook.Runbook, v
 			out.mu.Unlock()
 			return mine, nil
 		},
-		Kept:    func(err error) bool { return errors.Is(err, journal.ErrKept) },
-		History: func() []state.Frame { return onDisk(folder, rb, via) },
-	})
-	if err != nil {
+		Kept: func(err error) bool { return errors.Is(err, journal.ErrKept) },
+	}
+	if via == "cockpit" { // for people to look at; commands have their own ways without a keeper
+		settings.History = func() []state.Frame { return onDisk(folder, rb, via) }
+	}
+	if out.Session, err = keeper.Open(ctx, settings); err != nil {
 		return nil, explain(err, folder)
 	}
 	return out, nil

@@ -243,7 +243,9 @@ func (c *Cluster) startOthers() error {
 	kubeconfig := "--kubeconfig=" + c.Kubeconfig
 	leader := []string{kubeconfig, "--leader-elect=false", "--secure-port=0", "--kube-api-qps=1000", "--kube-api-burst=2000"}
 	return errors.Join(
-		c.processes.start(ControllerManager, append(leader, "--controllers="+strings.Join(controllers, ","))...),
+		// The nodes are pretence: an API server that was away must not make the controllers
+		// think that they died, and evict their pods.
+		c.processes.start(ControllerManager, append(leader, "--node-monitor-grace-period=10m", "--controllers="+strings.Join(controllers, ","))...),
 		c.processes.start(Scheduler, leader...),
 		c.processes.start(Kwok, kubeconfig, "--config="+c.path("stages.yaml"), "--manage-all-nodes", "--cidr=10.64.0.1/14",
 			"--node-lease-duration-seconds=40"))
