@@ -17,13 +17,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"mayday/probes"
@@ -233,17 +231,5 @@ func unanswered(ctx context.Context, r request, err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
-	p := &state.Problem{What: r.line() + " got no answer", Why: state.Clean(err.Error()), Code: "no-answer"}
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		p.Why = "connection refused"
-		p.Do = "Nothing listens there: is the service down, or a port-forward or VPN on this side?"
-	case errors.As(err, &dns):
-		p.Do = "The name is not known here: check the address and the VPN"
-	case errors.As(err, &cert):
-		p.Do = "The certificate is not trusted here: check the address and the authority"
-	}
-	return p
+	return noAnswer(r.line()+" got no answer", err)
 }

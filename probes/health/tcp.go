@@ -55,14 +55,22 @@ func unconnected(ctx context.Context, address string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: no answer: %w", address, ctx.Err())
 	}
-	p := &state.Problem{What: address + " cannot be connected to", Why: state.Clean(err.Error()), Code: "no-answer"}
+	return noAnswer(address+" cannot be connected to", err)
+}
+
+// noAnswer is what a person is told of a server that did not answer.
+func noAnswer(what string, err error) *state.Problem {
+	p := &state.Problem{What: what, Why: state.Clean(err.Error()), Code: "no-answer"}
 	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		p.Why = "connection refused"
 		p.Do = "Nothing listens there: is the service down, or a port-forward or VPN on this side?"
 	case errors.As(err, &dns):
 		p.Do = "The name is not known here: check the address and the VPN"
+	case errors.As(err, &cert):
+		p.Do = "The certificate is not trusted here: check the address and the authority"
 	}
 	return p
 }
