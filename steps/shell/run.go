@@ -25,6 +25,10 @@ const (
 	// whose output is closed is looked at before it is killed.
 	quietPolls = 10
 	lingering  = 300 * time.Millisecond // for output after the command's end
+	// dying is how long a killed group is waited for. A kill takes effect when the
+	// kernel gets to it; one in the middle of a read from a dead disk never ends, and
+	// the dead that nobody buries cannot be told from the living.
+	dying = 500 * time.Millisecond
 )
 
 // Spec is one command to run.
@@ -59,7 +63,8 @@ type Result struct {
 var errTimedOut = errors.New("timed out")
 
 // Run runs one command to its end. It blocks until the command and, after a
-// time-out or a cancellation, its whole process group have ended.
+// time-out or a cancellation, its whole process group have ended; half a second at
+// most for what is killed and does not go.
 //
 // Errors are [*state.Problem]s with these codes: "exit" (it ran, and failed),
 // "timed-out", "cancelled" (also errors.Is of ctx.Err()), "not-found" (no such
@@ -232,6 +237,9 @@ func (p *process) end(exited <-chan struct{}) {
 	}
 	_ = syscall.Kill(group, syscall.SIGKILL)
 	<-exited
+	for left := dying; left > 0 && !errors.Is(syscall.Kill(group, 0), syscall.ESRCH); left -= time.Millisecond {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func isClosed(c <-chan struct{}) bool {
