@@ -22,6 +22,7 @@ func (in *Incident) Apply(e Event) error {
 		return fmt.Errorf("event %d follows %d: an event is missing or out of order", e.Seq, in.Seq)
 	}
 	e.Fact.apply(in, e)
+	in.signOfLife(e)
 	in.Seq, in.Last = e.Seq, e.Time
 	return nil
 }

@@ -38,6 +38,18 @@ func (l Level) due() time.Time {
 // DueAt is when the level will be paged.
 func (l Level) DueAt() time.Time { return l.due() }
 
+// AckEnds gives when the acknowledgement of a level lapses; false where it has none.
+func (in *Incident) AckEnds(l Level) (time.Time, bool) {
+	if l.Acked.IsZero() {
+		return time.Time{}, false
+	}
+	heard := l.Acked
+	if l.Alive.After(heard) {
+		heard = l.Alive
+	}
+	return heard.Add(in.Policy.AckLasts()), true
+}
+
 // NextUpdate gives when the next status update is due.
 func (in *Incident) NextUpdate() (time.Time, bool) {
 	return in.Updates.Due, in.Open() && !in.Updates.Due.IsZero()

@@ -1,6 +1,10 @@
 package state
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 func init() {
 	register[Declared]()
@@ -22,22 +26,26 @@ func init() {
 // Declared begins an incident. It carries what the fold needs of the runbook, so
 // that a journal can be replayed without it.
 type Declared struct {
-	ID          string            `json:"id"`
-	Title       string            `json:"title"`
-	Severity    Severity          `json:"severity"`
-	Service     string            `json:"service"`
-	Environment string            `json:"environment"`
-	Issue       string            `json:"issue,omitempty"`
-	Impact      string            `json:"impact,omitempty"`
-	Drill       string            `json:"drill,omitempty"`
-	Clock       Clock             `json:"clock,omitzero"`
-	Policy      Policy            `json:"policy"`
-	Roles       map[string]string `json:"roles,omitempty"`
-	Steps       []Step            `json:"steps"`
-	Probes      []Probe           `json:"probes,omitempty"`
-	Reaction    Duration          `json:"reaction,omitempty"`   // as Incident's
-	PublicKey   string            `json:"public_key,omitempty"` // verifies the journal's checkpoints
-	Runbook     string            `json:"runbook,omitempty"`    // the file, for whoever takes over from another folder
+	ID          string   `json:"id"`
+	Title       string   `json:"title"`
+	Severity    Severity `json:"severity"`
+	Service     string   `json:"service"`
+	Environment string   `json:"environment"`
+	Issue       string   `json:"issue,omitempty"`
+	Impact      string   `json:"impact,omitempty"`
+	Drill       string   `json:"drill,omitempty"`
+	Clock       Clock    `json:"clock,omitzero"`
+	Policy      Policy   `json:"policy"`
+	// Policies are those of the other severities, Rota who has which role: what the
+	// runbook says later does not change who is called tonight.
+	Policies  map[Severity]Policy `json:"policies,omitempty"`
+	Rota      map[string][]string `json:"rota,omitempty"`
+	Roles     map[string]string   `json:"roles,omitempty"`
+	Steps     []Step              `json:"steps"`
+	Probes    []Probe             `json:"probes,omitempty"`
+	Reaction  Duration            `json:"reaction,omitempty"`   // as Incident's
+	PublicKey string              `json:"public_key,omitempty"` // verifies the journal's checkpoints
+	Runbook   string              `json:"runbook,omitempty"`    // the file, for whoever takes over from another folder
 }
 
 // Kind implements Fact.
@@ -56,6 +64,10 @@ func (f Declared) apply(in *Incident, e Event) {
 	for role, person := range f.Roles {
 		set(&in.Roles, role, person)
 	}
+	in.Policies = f.Policies
+	for role, people := range f.Rota {
+		set(&in.Rota, role, people)
+	}
 	in.Attempt = 1
 	in.policy(f.Policy, e.Time)
 }
@@ -66,24 +78,25 @@ func (in *Incident) policy(p Policy, now time.Time) {
 	in.Policy = p
 	old := in.Levels
 	in.Levels = nil
-	add := func(role string, after Duration, atOnce bool) {
+	add := func(at LevelAt, atOnce bool) {
 		for _, l := range old {
-			if l.Role == role && l.AtOnce == atOnce && !l.Paged.IsZero() {
+			if l.Role == at.Role && l.AtOnce == atOnce && !l.Paged.IsZero() {
 				in.Levels = append(in.Levels, l)
 				return
 			}
 		}
-		due := in.Declared.Add(after.D())
+		due := in.Declared.Add(at.After.D())
 		if due.Before(now) {
 			due = now
 		}
-		in.Levels = append(in.Levels, Level{Role: role, Who: in.Roles[role], Due: due, AtOnce: atOnce})
+		in.Levels = append(in.Levels, Level{Role: at.Role, Who: strings.Join(in.Callees(at.Role), ", "), Due: due,
+			AtOnce: atOnce, Channels: at.Channels})
 	}
 	for _, r := range p.AtOnce {
-		add(r, 0, true)
+		add(LevelAt{Role: r}, true)
 	}
 	for _, l := range p.Levels {
-		add(l.Role, l.After, false)
+		add(l, false)
 	}
 	from := in.Declared
 	if in.Updates.Sent > 0 && !in.Updates.Due.IsZero() {
@@ -151,16 +164,22 @@ func (f DecisionMade) apply(in *Incident, e Event) {
 type RoleAssigned struct {
 	Role   string `json:"role"`
 	Person string `json:"person"`
+	From   string `json:"from,omitempty"` // who hands it over
+	Why    string `json:"why,omitempty"`
 }
 
 // Kind implements Fact.
 func (RoleAssigned) Kind() string { return "role.assigned" }
 
-func (f RoleAssigned) apply(in *Incident, _ Event) {
+func (f RoleAssigned) apply(in *Incident, e Event) {
 	set(&in.Roles, f.Role, f.Person)
+	// What the keeper reads off the rota leaves the others who have the role in it.
+	if e.Actor.User != Mayday || !slices.Contains(in.Rota[f.Role], f.Person) {
+		set(&in.Rota, f.Role, []string{f.Person})
+	}
 	for i := range in.Levels {
 		if in.Levels[i].Role == f.Role {
-			in.Levels[i].Who = f.Person
+			in.Levels[i].Who = strings.Join(in.Callees(f.Role), ", ")
 		}
 	}
 }

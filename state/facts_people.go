@@ -5,6 +5,7 @@ import "time"
 func init() {
 	register[LevelPaged]()
 	register[LevelAcked]()
+	register[AckLapsed]()
 	register[LevelSnoozed]()
 	register[UpdatePosted]()
 	register[MessageQueued]()
@@ -29,7 +30,7 @@ func (f LevelPaged) apply(in *Incident, e Event) {
 	for i := range in.Levels {
 		if l := &in.Levels[i]; l.Role == f.Role && l.AtOnce == f.AtOnce {
 			l.Paged, l.Late = e.Time, l.Late || f.Late
-			l.Acked, l.AckBy = time.Time{}, "" // called again: answered anew
+			l.Acked, l.AckBy, l.Alive = time.Time{}, "", time.Time{} // called again: answered anew
 			if f.Who != "" {
 				l.Who = f.Who
 			}
@@ -39,7 +40,8 @@ func (f LevelPaged) apply(in *Incident, e Event) {
 	in.Levels = append(in.Levels, Level{Role: f.Role, Who: f.Who, Due: e.Time, Paged: e.Time})
 }
 
-// LevelAcked says "I have it". It stops the re-pages of its level.
+// LevelAcked says "I have it", or says it again. It stops the re-pages of its level,
+// until [AckLapsed].
 type LevelAcked struct {
 	Role string `json:"role"`
 }
@@ -49,8 +51,46 @@ func (LevelAcked) Kind() string { return "escalation.acked" }
 
 func (f LevelAcked) apply(in *Incident, e Event) {
 	for i := range in.Levels {
-		if l := &in.Levels[i]; l.Role == f.Role && !l.Paged.IsZero() && l.Acked.IsZero() {
-			l.Acked, l.AckBy = e.Time, who(e)
+		if l := &in.Levels[i]; l.Role == f.Role && !l.Paged.IsZero() && (l.Acked.IsZero() || l.AckBy == who(e)) {
+			if l.Acked.IsZero() {
+				l.Acked = e.Time
+			}
+			l.AckBy, l.Alive = who(e), e.Time
+		}
+	}
+}
+
+// AckLapsed says that an acknowledgement does not count any more: nothing was heard
+// of who gave it for too long.
+type AckLapsed struct {
+	Role   string `json:"role"`
+	By     string `json:"by,omitempty"`
+	AtOnce bool   `json:"at_once,omitempty"`
+}
+
+// Kind implements Fact.
+func (AckLapsed) Kind() string { return "escalation.lapsed" }
+
+func (f AckLapsed) apply(in *Incident, _ Event) {
+	for i := range in.Levels {
+		if l := &in.Levels[i]; l.Role == f.Role && l.AtOnce == f.AtOnce {
+			l.Acked, l.AckBy, l.Alive = time.Time{}, "", time.Time{}
+		}
+	}
+}
+
+// signOfLife notes that somebody who has a page did something: they are awake. What
+// ends by itself, and cockpits that open and close, prove nothing.
+func (in *Incident) signOfLife(e Event) {
+	switch e.Fact.(type) {
+	case NoteAdded, ItemStarted, ItemChecked, ItemUnchecked, ItemSigned, ItemPassedOver, UpdatePosted, StatusChanged,
+		SeverityChanged, RoleAssigned, LevelSnoozed, RolloutResumed, RollbackPrimed, RollbackDisarmed:
+	default:
+		return
+	}
+	for i := range in.Levels {
+		if l := &in.Levels[i]; !l.Acked.IsZero() && l.AckBy == who(e) {
+			l.Alive = e.Time
 		}
 	}
 }

@@ -38,8 +38,10 @@ type Incident struct {
 	Clock       Clock
 	Runbook     string // the file it was declared with
 	Policy      Policy
-	By          Actor             // who declared it
-	Roles       map[string]string // role to person
+	Policies    map[Severity]Policy // as the runbook had them at the declaration
+	Rota        map[string][]string // role to everybody who had it then, or who was given it since
+	By          Actor               // who declared it
+	Roles       map[string]string   // role to person
 	Decision    Decision
 	RootCause   string
 	ActionItems []string
@@ -101,8 +103,11 @@ type Level struct {
 	Late   bool      // paged well after it was due (the keeper slept or was dead)
 	Acked  time.Time
 	AckBy  string
+	Alive  time.Time // of who acknowledged: the last sign of life
 	AtOnce bool
 	Snooze time.Time // re-pages wait until then
+	// Channels carry its pages; none: those of the audience "pages".
+	Channels []string
 }
 
 // Message is one message to one channel and its way there.
@@ -209,6 +214,18 @@ func (in *Incident) Probe(name string) (Probe, bool) {
 	return Probe{}, false
 }
 
+// Callees gives whom a page for a role calls: who was given it, else everybody who
+// had it when the incident was declared.
+func (in *Incident) Callees(role string) []string {
+	if people := in.Rota[role]; len(people) > 0 {
+		return people
+	}
+	if p := in.Roles[role]; p != "" {
+		return []string{p}
+	}
+	return nil
+}
+
 // Done counts the steps that are done or not needed.
 func (in *Incident) Done() int {
 	n := 0
@@ -225,6 +242,7 @@ func (in *Incident) Done() int {
 func (in *Incident) Clone() *Incident {
 	out := *in
 	out.Roles = maps.Clone(in.Roles)
+	out.Rota = maps.Clone(in.Rota)
 	out.ActionItems = slices.Clone(in.ActionItems)
 	out.Steps = cloneSteps(in.Steps)
 	out.Closed = slices.Clone(in.Closed) // never changed once closed

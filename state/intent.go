@@ -77,6 +77,12 @@ type (
 		Role   string `json:"role"`
 		Person string `json:"person"`
 	}
+	// HandOver gives a role from whoever has it to another person, who is paged for it.
+	HandOver struct {
+		Role string `json:"role"`
+		To   string `json:"to"`
+		Why  string `json:"why,omitempty"`
+	}
 	// AddNote keeps a remark.
 	AddNote struct {
 		Text string `json:"text"`
@@ -94,7 +100,8 @@ type (
 		ETA      string `json:"eta,omitempty"`
 		Text     string `json:"text"`
 	}
-	// Ack says "I have it" for a paged level; an empty role means every paged one.
+	// Ack says "I have it" for a paged level, or says it again before that lapses; an
+	// empty role means every paged one.
 	Ack struct {
 		Role string `json:"role,omitempty"`
 	}
@@ -149,6 +156,7 @@ func (GoOn) Verb() string        { return "rollout.go-on" }
 func (Decide) Verb() string      { return "decide" }
 func (SetSeverity) Verb() string { return "severity" }
 func (SetRole) Verb() string     { return "role" }
+func (HandOver) Verb() string    { return "role.hand-over" }
 func (AddNote) Verb() string     { return "note" }
 func (DraftUpdate) Verb() string { return "update.draft" }
 func (PostUpdate) Verb() string  { return "update.post" }
@@ -173,6 +181,7 @@ func (GoOn) intent()        {}
 func (Decide) intent()      {}
 func (SetSeverity) intent() {}
 func (SetRole) intent()     {}
+func (HandOver) intent()    {}
 func (AddNote) intent()     {}
 func (DraftUpdate) intent() {}
 func (PostUpdate) intent()  {}
@@ -219,6 +228,7 @@ func init() {
 	admit[Decide]()
 	admit[SetSeverity]()
 	admit[SetRole]()
+	admit[HandOver]()
 	admit[AddNote]()
 	admit[DraftUpdate]()
 	admit[PostUpdate]()

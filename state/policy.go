@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Severity is SEV0 (worst) to SEV3.
@@ -56,12 +57,32 @@ type Policy struct {
 	Update  Duration  `json:"update" yaml:"update"`                // a status update is due this often
 	Monitor Duration  `json:"monitor" yaml:"monitor"`              // the monitoring period
 	Offer   bool      `json:"offer_normal,omitempty" yaml:"offer"` // offer the normal release process
+	Repeat  Duration  `json:"repeat,omitempty" yaml:"repeat"`      // who does not answer is paged again this often; 0: every 5 minutes
+	AckFor  Duration  `json:"ack_for,omitempty" yaml:"ack_for"`    // an ack counts so long without a sign of life; 0: 30 minutes
 }
 
-// LevelAt is one escalation level: a role and when it is paged.
+// LevelAt is one escalation level: a role, when everybody who has it is paged, and
+// by which channels.
 type LevelAt struct {
-	Role  string   `json:"role" yaml:"role"`
-	After Duration `json:"after" yaml:"after"`
+	Role     string   `json:"role" yaml:"role"`
+	After    Duration `json:"after" yaml:"after"`
+	Channels []string `json:"channels,omitempty" yaml:"channels"` // default: those of the audience "pages"
+}
+
+// Again is how often a level that nobody acknowledged is paged again.
+func (p Policy) Again() time.Duration {
+	if p.Repeat > 0 {
+		return p.Repeat.D()
+	}
+	return 5 * time.Minute
+}
+
+// AckLasts is how long an acknowledgement counts without a sign of life of who gave it.
+func (p Policy) AckLasts() time.Duration {
+	if p.AckFor > 0 {
+		return p.AckFor.D()
+	}
+	return 30 * time.Minute
 }
 
 // Roles people hold in an incident and levels of escalation.
@@ -83,13 +104,13 @@ func DefaultPolicy(s Severity) Policy {
 	switch s {
 	case 0:
 		return Policy{AtOnce: []string{OnCall, Senior, Manager, Commander},
-			Levels: []LevelAt{{Executives, m(15)}}, Update: m(15), Monitor: m(240)}
+			Levels: []LevelAt{{Role: Executives, After: m(15)}}, Update: m(15), Monitor: m(240)}
 	case 1:
 		return Policy{AtOnce: []string{OnCall, Manager},
-			Levels: []LevelAt{{Senior, m(15)}, {Manager, m(30)}, {Commander, m(60)}}, Update: m(15), Monitor: m(240)}
+			Levels: []LevelAt{{Role: Senior, After: m(15)}, {Role: Manager, After: m(30)}, {Role: Commander, After: m(60)}}, Update: m(15), Monitor: m(240)}
 	case 2:
 		return Policy{AtOnce: []string{OnCall},
-			Levels: []LevelAt{{Senior, m(30)}, {Manager, m(60)}, {Commander, m(120)}}, Update: m(30), Monitor: m(120)}
+			Levels: []LevelAt{{Role: Senior, After: m(30)}, {Role: Manager, After: m(60)}, {Role: Commander, After: m(120)}}, Update: m(30), Monitor: m(120)}
 	}
 	return Policy{Update: m(30), Monitor: m(120), Offer: true}
 }

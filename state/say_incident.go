@@ -39,7 +39,11 @@ func (f DecisionMade) say(*Incident, Event) Saying {
 }
 
 func (f RoleAssigned) say(*Incident, Event) Saying {
-	return Saying{Tag: "role", Text: f.Person + " is " + f.Role}
+	text := f.Person + " is " + f.Role
+	if f.From != "" {
+		text += ", handed over by " + f.From
+	}
+	return Saying{Tag: "role", Text: phrase(text, f.Why)}
 }
 
 func (f IncidentResolved) say(*Incident, Event) Saying {
@@ -115,6 +119,10 @@ func (f LevelPaged) say(_ *Incident, _ Event) Saying {
 
 func (f LevelAcked) say(*Incident, Event) Saying {
 	return Saying{Tag: "ack", Text: f.Role + " acknowledged", Tone: ToneGood}
+}
+
+func (f AckLapsed) say(*Incident, Event) Saying {
+	return Saying{Tag: "ack", Text: "the acknowledgement of " + f.By + " as " + f.Role + " has lapsed: nothing was heard since", Tone: ToneWarned}
 }
 
 func (f LevelSnoozed) say(*Incident, Event) Saying {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"mayday/state"
 )
@@ -71,9 +70,11 @@ func (e *Engine) doSimple(actor state.Actor, intent state.Intent) (state.Answer,
 	case state.Decide:
 		return e.decide(actor, v)
 	case state.SetSeverity:
-		return e.simple(actor, open, state.SeverityChanged{To: v.To, Reason: e.clean(v.Reason), Policy: e.o.Runbook.Policy(v.To)})
+		return e.simple(actor, open, state.SeverityChanged{To: v.To, Reason: e.clean(v.Reason), Policy: e.policy(v.To)})
 	case state.SetRole:
 		return e.simple(actor, open, state.RoleAssigned{Role: e.clean(v.Role), Person: e.clean(v.Person)})
+	case state.HandOver:
+		return e.handOver(actor, v)
 	case state.AddNote:
 		if strings.TrimSpace(v.Text) == "" {
 			return state.Answer{}, &state.Problem{What: "an empty note is not kept"}
@@ -190,9 +191,17 @@ func (e *Engine) tickSeverity(actor state.Actor, value string) (state.Answer, er
 	}
 	facts := []state.Fact{state.ItemChecked{Item: "1.severity", Value: to.String()}}
 	if to != e.Incident().Severity {
-		facts = append(facts, state.SeverityChanged{To: to, Reason: "set in triage", Policy: e.o.Runbook.Policy(to)})
+		facts = append(facts, state.SeverityChanged{To: to, Reason: "set in triage", Policy: e.policy(to)})
 	}
 	return e.simple(actor, open, facts...)
+}
+
+// policy is a severity's, as the runbook had it when the incident was declared.
+func (e *Engine) policy(s state.Severity) state.Policy {
+	if p, ok := e.Incident().Policies[s]; ok {
+		return p
+	}
+	return e.o.Runbook.Policy(s)
 }
 
 func (e *Engine) decide(actor state.Actor, v state.Decide) (state.Answer, error) {
@@ -362,19 +371,4 @@ func (e *Engine) untick(actor state.Actor, v state.Untick) (state.Answer, error)
 		}
 		return open(in)
 	}, state.ItemUnchecked(v))
-}
-
-// snooze puts the pages of a level off, for at most a day.
-func (e *Engine) snooze(actor state.Actor, v state.Snooze) (state.Answer, error) {
-	if d := v.For.D(); d <= 0 || d > 24*time.Hour {
-		return state.Answer{}, &state.Problem{What: "a snooze lasts more than nothing and at most a day"}
-	}
-	return e.simple(actor, func(in *state.Incident) error {
-		for _, l := range in.Levels {
-			if l.Role == v.Role {
-				return open(in)
-			}
-		}
-		return &state.Problem{What: fmt.Sprintf("there is no level %q", e.clean(v.Role)), Do: "mayday show lists them."}
-	}, state.LevelSnoozed{Role: v.Role, Until: e.Now().Add(v.For.D())})
 }

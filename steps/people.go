@@ -2,21 +2,18 @@ package steps
 
 import (
 	"fmt"
-	"slices"
-	"time"
 
 	"mayday/state"
 )
 
-// rePage is how often a level that nobody acknowledged is paged again (incident time).
-const rePage = 5 * time.Minute
-
-// lateBy is how long after its time a page counts as late: the keeper slept.
-const lateBy = time.Minute
-
 // say renders a message for each channel of the audiences, as facts to be
 // journaled together with what they tell of. A channel gets it once.
 func (e *Engine) say(purpose string, extra map[string]string, audiences ...string) []state.Fact {
+	return e.sayOn(purpose, extra, nil, audiences...)
+}
+
+// sayOn is say on these channels, where any are named, instead of the audiences' own.
+func (e *Engine) sayOn(purpose string, extra map[string]string, channels []string, audiences ...string) []state.Fact {
 	in := e.Incident()
 	var out []state.Fact
 	sent := map[string]bool{}
@@ -27,7 +24,11 @@ func (e *Engine) say(purpose string, extra map[string]string, audiences ...strin
 			out = append(out, state.Warned{Text: state.Clean("message " + name + " not sent: " + err.Error()), Sticky: true})
 			continue
 		}
-		for _, ch := range e.o.Messenger.Channels(a) {
+		on := channels
+		if len(on) == 0 {
+			on = e.o.Messenger.Channels(a)
+		}
+		for _, ch := range on {
 			if sent[ch] {
 				continue
 			}
@@ -135,118 +136,4 @@ func settable(s state.Status) error {
 	}
 	return &state.Problem{What: fmt.Sprintf("status %q cannot be set by an update", s),
 		Do: "Use investigating, identified, fixing or monitoring; to end the incident, resolve it."}
-}
-
-func (e *Engine) ack(actor state.Actor, role string) (state.Answer, error) {
-	in := e.Incident()
-	var facts []state.Fact
-	for _, l := range in.Levels {
-		if !l.Paged.IsZero() && l.Acked.IsZero() && (role == "" || role == l.Role) {
-			facts = append(facts, state.LevelAcked{Role: l.Role})
-		}
-	}
-	if len(facts) == 0 {
-		return state.Answer{}, &state.Problem{What: "no page waits for an acknowledgement"}
-	}
-	return e.simple(actor, open, facts...)
-}
-
-func (e *Engine) escalate(actor state.Actor, role string) (state.Answer, error) {
-	in := e.Incident()
-	if role = e.clean(role); role == "" {
-		next, ok := in.NextEscalation()
-		if !ok {
-			return state.Answer{}, &state.Problem{What: "every level has been paged", Do: "Name a role to page it again."}
-		}
-		role = next.Role
-	}
-	level := state.Level{Role: role, Who: e.o.Runbook.Holder(role)}
-	for _, l := range in.Levels {
-		if l.Role == role && (level.AtOnce || level.Due.IsZero()) {
-			level = l // the level itself, not a second one beside it; the later of two
-		}
-	}
-	return e.simple(actor, open, e.page(in, level, false, true)...)
-}
-
-// callee names whom a level calls: who has the role in this incident, else the rota's.
-func (e *Engine) callee(l state.Level) string {
-	if l.Who != "" {
-		return l.Who
-	}
-	return e.o.Runbook.Holder(l.Role)
-}
-
-// page makes the facts of one page.
-func (e *Engine) page(in *state.Incident, l state.Level, late, byHand bool) []state.Fact {
-	name := e.callee(l)
-	facts := []state.Fact{state.LevelPaged{Role: l.Role, Who: name, Late: late, AtOnce: l.AtOnce, ByHand: byHand}}
-	return append(facts, e.say("page", map[string]string{"role": l.Role, "who": name}, "pages")...)
-}
-
-// pageDue pages every level whose time has come, and again whom nobody
-// acknowledged; after a sleep each person gets one page.
-func (e *Engine) pageDue(now time.Time) {
-	in := e.Incident()
-	if !in.Open() || !in.Mitigated.IsZero() {
-		return
-	}
-	var facts []state.Fact
-	told := map[string]bool{}
-	for _, l := range in.Levels {
-		again := !l.Paged.IsZero() && l.Acked.IsZero() && !now.Before(l.Paged.Add(rePage)) && !now.Before(l.Snooze)
-		first := l.Paged.IsZero() && !now.Before(l.DueAt())
-		if !first && !again {
-			continue
-		}
-		late := first && now.Sub(l.DueAt()) > lateBy
-		who := e.callee(l)
-		if who != "" && told[who] {
-			facts = append(facts, state.LevelPaged{Role: l.Role, Who: who, Late: late, AtOnce: l.AtOnce})
-			continue
-		}
-		told[who] = true
-		facts = append(facts, e.page(in, l, late, false)...)
-	}
-	if len(facts) > 0 {
-		_, _ = e.recordIf(e.mayday(), asDue(in), facts...) // tried again at the next tick of the clock
-	}
-}
-
-// asDue refuses pages that an end, an ack or a snooze has overtaken since they were
-// found due.
-func asDue(then *state.Incident) func(*state.Incident) error {
-	return func(in *state.Incident) error {
-		same := in.Open() && in.Mitigated.IsZero() && slices.EqualFunc(in.Levels, then.Levels, func(a, b state.Level) bool {
-			return a.Acked.Equal(b.Acked) && a.Snooze.Equal(b.Snooze) && a.Paged.Equal(b.Paged)
-		})
-		if !same {
-			return &state.Problem{Code: "overtaken", What: "the page is not due any more"}
-		}
-		return nil
-	}
-}
-
-// nextPage gives when pageDue has something to do next.
-func nextPage(in *state.Incident) (time.Time, bool) {
-	if !in.Open() || !in.Mitigated.IsZero() {
-		return time.Time{}, false
-	}
-	var next time.Time
-	for _, l := range in.Levels {
-		at := l.DueAt()
-		if !l.Paged.IsZero() {
-			if !l.Acked.IsZero() {
-				continue
-			}
-			at = l.Paged.Add(rePage)
-			if l.Snooze.After(at) {
-				at = l.Snooze
-			}
-		}
-		if next.IsZero() || at.Before(next) {
-			next = at
-		}
-	}
-	return next, !next.IsZero()
 }

@@ -242,7 +242,7 @@ func (e *Engine) rollbackFailed(r *state.Rollout, seen Verification, err error) 
 	if !ok {
 		next = state.Level{Role: state.Commander}
 	}
-	e.must(e.mayday(), e.page(in, next, false, false)...)
+	e.must(e.mayday(), e.page(in, next, e.callees(in, next.Role), paging{})...)
 }
 
 // worse names the probes that are worse than before the rollout.

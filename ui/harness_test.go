@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -91,6 +92,7 @@ type rig struct {
 	desk *desk
 	msgs chan tea.Msg
 	quit bool
+	raw  []string // written to the terminal beside the screen
 }
 
 // with runs f with a rig that shows the story.
@@ -153,6 +155,9 @@ func (r *rig) deal(msg tea.Msg) {
 		return
 	case tea.QuitMsg:
 		r.quit = true
+		return
+	case tea.RawMsg:
+		r.raw = append(r.raw, fmt.Sprint(msg.Msg))
 		return
 	}
 	_, cmd := r.m.Update(msg)

@@ -30,6 +30,7 @@ type Model struct {
 	visit bool // it came up for an item of the checklist, and leaving it leads back there
 
 	modal  *modal
+	ring   string   // what to ring the terminal for, once
 	popups []string // roles whose page waits to pop up until the open dialog closes
 	prompt *prompt  // the line for a filter or a command
 
@@ -141,7 +142,18 @@ func (m *Model) handleFrames(frames framesMsg) tea.Cmd {
 		}
 	}
 	m.clock()
-	return m.popup()
+	ring := m.ring
+	m.ring = ""
+	return tea.Batch(m.popup(), m.bell(ring))
+}
+
+// bell calls whoever looks elsewhere: the terminal's bell, and a notification in the
+// way of iTerm2 (OSC 9), which terminals that do not know it leave alone.
+func (m *Model) bell(text string) tea.Cmd {
+	if text == "" || !m.o.Bell {
+		return nil
+	}
+	return tea.Raw("\a\x1b]9;mayday: " + theme.Safe(text) + "\a")
 }
 
 // notice reacts to what is new, not to history: a page that went out asks whether
@@ -152,8 +164,13 @@ func (m *Model) notice(e state.Event) {
 	}
 	switch f := e.Fact.(type) {
 	case state.LevelPaged:
+		m.ring = m.scene.Incident.ID + ": " + f.Role + " paged"
 		if !f.AtOnce && !f.ByHand {
 			m.popups = append(m.popups, f.Role)
+		}
+	case state.GateDecided:
+		if f.State == state.GateAsking {
+			m.ring = m.scene.Incident.ID + ": a gate asks for a person"
 		}
 	case state.DrillScored:
 		m.showScore(f.Score)
@@ -161,6 +178,9 @@ func (m *Model) notice(e state.Event) {
 		m.rkey.barSince = m.real
 	case state.RollbackDisarmed, state.RollbackStarted:
 		m.rkey.here, m.local = false, nil
+		if _, began := f.(state.RollbackStarted); began {
+			m.ring = m.scene.Incident.ID + ": rolling back"
+		}
 	case state.ItemFinished:
 		if f.Outcome == state.ItemFailed && f.Problem != nil {
 			m.say(toneBad, f.Problem.Error())

@@ -139,6 +139,7 @@ func init() {
 		{"escalate", "[ROLE]", "page the next level, or a role, now", live, true, (*Model).roleNames, do(func(a string) state.Intent { return state.Escalate{Role: a} })},
 		{"snooze", "ROLE=10m", "put a level's page off", live, true, (*Model).roleNames, (*Model).snooze},
 		{"role", "ROLE=PERSON", "give a role to a person", live, true, (*Model).roleNames, (*Model).role},
+		{"hand-over", "ROLE=PERSON[; WHY]", "give a role to another person, who is paged for it", live, true, (*Model).roleNames, (*Model).handOver},
 		{"sev", "0|1|2|3 [WHY]", "change the severity", live, true, nil, (*Model).sevCommand},
 		{"approve", "[COMMENT]", "sign the change off", live, true, nil, (*Model).approve},
 		{"update", "", "send a status update", live, true, nil, func(m *Model, _ string) tea.Cmd { return m.update() }},
@@ -314,6 +315,16 @@ func (m *Model) role(args string) tea.Cmd {
 		return nil
 	}
 	return m.do(state.SetRole{Role: strings.TrimSpace(role), Person: strings.TrimSpace(who)})
+}
+
+func (m *Model) handOver(args string) tea.Cmd {
+	role, who, ok := strings.Cut(args, "=")
+	who, why, _ := strings.Cut(who, ";")
+	if who = strings.TrimSpace(who); !ok || who == "" {
+		m.say(toneWarn, "write hand-over ROLE=PERSON, such as: hand-over incident commander=bob; my shift ends")
+		return nil
+	}
+	return m.do(state.HandOver{Role: strings.TrimSpace(role), To: who, Why: strings.TrimSpace(why)})
 }
 
 func (m *Model) sevCommand(args string) tea.Cmd {

@@ -59,6 +59,9 @@ type Options struct {
 	Input  io.Reader // default: the terminal
 	Output io.Writer // default: standard output
 	Env    []string  // default: os.Environ
+	// Bell rings the terminal, and shows a notification (OSC 9) where it can, when a
+	// page goes out, a gate asks or a rollback starts.
+	Bell bool
 	// FirstItem puts the cursor on an item from the start.
 	FirstItem string
 	// Width and Height are the size before the terminal tells its own.

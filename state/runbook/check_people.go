@@ -46,9 +46,16 @@ func (r *Runbook) checkPeople(b *binder) {
 			if slices.ContainsFunc(p.Levels[:i], func(o state.LevelAt) bool { return o.Role == l.Role }) {
 				b.fail(at+".role", "%s: %s is paged twice", path, l.Role)
 			}
+			for j, name := range l.Channels {
+				if names := r.channelNames(); !slices.Contains(names, name) {
+					b.fail(fmt.Sprintf("%s.channels[%d]", at, j), "there is no channel %q%s", name, hint(name, names))
+				}
+			}
 		}
 		b.notNegative(path+".update", p.Update)
 		b.notNegative(path+".monitor", p.Monitor)
+		b.notNegative(path+".repeat", p.Repeat)
+		b.notNegative(path+".ack_for", p.AckFor)
 	}
 }
 
@@ -69,6 +76,14 @@ func (r *Runbook) usedRoles() (held, paged map[string]bool) {
 		}
 	}
 	return held, paged
+}
+
+func (r *Runbook) channelNames() []string {
+	var out []string
+	for _, c := range r.Channels {
+		out = append(out, c.Name)
+	}
+	return out
 }
 
 func (r *Runbook) checkChannels(b *binder) {

@@ -5,6 +5,8 @@
 package runbook
 
 import (
+	"slices"
+
 	"mayday/state"
 )
 
@@ -328,11 +330,29 @@ func (r *Runbook) Person(user string) (Person, bool) {
 // Holder names the first person with a role, "" where nobody has it.
 func (r *Runbook) Holder(role string) string {
 	for _, p := range r.People {
-		for _, has := range p.Roles {
-			if has == role {
-				return p.Name
-			}
+		if slices.Contains(p.Roles, role) {
+			return p.Name
 		}
 	}
 	return ""
+}
+
+// Rota gives each role's people, in the order of the file.
+func (r *Runbook) Rota() map[string][]string {
+	out := map[string][]string{}
+	for _, p := range r.People {
+		for _, role := range p.Roles {
+			out[role] = append(out[role], p.Name)
+		}
+	}
+	return out
+}
+
+// Policies gives every severity's policy.
+func (r *Runbook) Policies() map[state.Severity]state.Policy {
+	out := map[state.Severity]state.Policy{}
+	for s := range state.Severity(4) {
+		out[s] = r.Policy(s)
+	}
+	return out
 }

@@ -74,8 +74,12 @@ Journal head: {{.}}{{end}}`,
 {{.ID}}: {{.Title}}
 {{with .Impact}}Impact: {{.}}
 {{end}}Running for {{.Duration}}, status {{.Status}}.
-{{with .Commander}}Incident Commander: {{.}}
+{{with .Extra.step}}Now at {{.}}
+{{end}}{{with .Extra.metric}}Failing: {{.}}
+{{end}}{{with .Extra.rollback}}Rollback: {{.}}
+{{end}}{{with .Commander}}Incident Commander: {{.}}
 {{end}}{{with .WarRoom}}War Room: {{.}}
+{{end}}{{with .Extra.join}}Join: {{.}}
 {{end}}Take it: mayday ack --incident {{.ID}}`,
 
 	"review": `REVIEW NEEDED NOW: {{.Severity}} hotfix for {{or .Service .Title}}
@@ -145,7 +149,8 @@ func parse(rb *runbook.Runbook) (map[string]*template.Template, error) {
 
 // Render gives the text of a message: purpose is declared, update, customers,
 // resolved, page, review, rollback or deployed. extra holds what the incident does
-// not know: "head" (the journal's short head hash), "role" and "who" of a page,
+// not know: "head" (the journal's short head hash), "role", "who", "step", "metric",
+// "rollback" and "join" of a page,
 // "target", "reason" and "verified" of a rollback, "action" and "cause" of an
 // update, "key" (the journal's public key). A drill's messages say that they are.
 func (p *Post) Render(purpose string, in *state.Incident, now time.Time, extra map[string]string) (string, error) {

@@ -29,7 +29,7 @@ func TestRights(t *testing.T) {
 		{[]state.Intent{state.Preview{}, state.DraftUpdate{}, state.Ack{}, state.AddNote{}, state.Sign{}, state.Remark{}}, everybody},
 		{[]state.Intent{state.PostUpdate{}}, append([]string{"lea"}, doers...)},
 		{[]state.Intent{state.Run{}, state.Cancel{}, state.Tick{}, state.Untick{}, state.PassOver{}, state.GoOn{}, state.Decide{}, state.SetSeverity{},
-			state.SetRole{}, state.Snooze{}, state.Escalate{}, state.NewAttempt{}, state.Resolve{}}, doers},
+			state.SetRole{}, state.HandOver{}, state.Snooze{}, state.Escalate{}, state.NewAttempt{}, state.Resolve{}}, doers},
 		{[]state.Intent{state.Arm{WithDatabase: true}, state.Fire{WithDatabase: true}}, doers},
 	} {
 		for _, i := range c.intents {

@@ -410,3 +410,70 @@ func TestFailingKeeper(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestTwoCockpitsPageOnce: who looks on does not page, and who takes over does not page
+// again whom the last keeper called.
+func TestTwoCockpitsPageOnce(t *testing.T) {
+	in := newIncident(t)
+	first, second := in.open(true), in.open(true)
+	looks := func(s *Session, kept string) {
+		t.Helper()
+		scene := state.NewScene()
+		paged := map[string]int{}
+		for f := range s.Frames() {
+			if err := scene.Fold(f); err != nil {
+				t.Fatal(err)
+			}
+			if f.Event == nil {
+				continue
+			}
+			if p, ok := f.Event.Fact.(state.LevelPaged); ok {
+				paged[p.Role]++
+			}
+			if _, ok := f.Event.Fact.(state.NoteAdded); ok && len(paged) == 2 {
+				break
+			} else if ok {
+				t.Fatalf("%s: the pages of the declaration are %v", kept, paged)
+			}
+		}
+		if paged[state.OnCall] != 1 || paged[state.Manager] != 1 {
+			t.Errorf("%s: paged %v", kept, paged)
+		}
+	}
+	until(t, "paged", func() bool {
+		n := 0
+		for _, e := range in.all() {
+			if e.Fact.Kind() == (state.LevelPaged{}).Kind() {
+				n++
+			}
+		}
+		return n >= 2
+	})
+	if _, err := second.Do(t.Context(), state.AddNote{Text: "both look"}); err != nil {
+		t.Fatal(err)
+	}
+	looks(first, "the first keeps")
+	keeper, other := first, second
+	if second.Keeping() {
+		keeper, other = second, first
+	}
+	if err := keeper.Close("its cockpit was closed"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the other keeps", other.Keeping)
+	if _, err := other.Do(t.Context(), state.AddNote{Text: "taken over"}); err != nil {
+		t.Fatal(err)
+	}
+	n, keepers := 0, 0
+	for _, e := range in.all() {
+		switch e.Fact.(type) {
+		case state.LevelPaged:
+			n++
+		case state.KeeperStarted:
+			keepers++
+		}
+	}
+	if n != 2 || keepers != 2 {
+		t.Errorf("%d pages under %d keepers", n, keepers)
+	}
+}

@@ -50,6 +50,7 @@ type app struct {
 		plain    bool
 		color    string
 		as       string
+		bell     bool
 	}
 }
 
@@ -138,6 +139,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.flags.plain, "plain", false, "a plain stream of lines instead of a screen")
 	f.StringVar(&a.flags.color, "color", "auto", "auto, always or never")
 	f.StringVar(&a.flags.as, "as", "", "play another person (in a drill only)")
+	f.BoolVar(&a.flags.bell, "bell", false, "ring the terminal when a page goes out, a gate asks or a rollback starts")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
 	c.AddCommand(a.drillCommand(), a.replayCommand(), a.journalCommand(), a.listCommand(), a.showCommand(),
 		a.approveCommand(), a.ackCommand(), a.noteCommand(), a.rollbackCommand(), a.incidentCommand(), a.keeperCommand(), a.versionCommand())

@@ -68,7 +68,7 @@ func (a *app) show(ctx context.Context, s *session) (*state.Scene, error) {
 	if a.flags.plain {
 		return plain.Run(ctx, plain.Options{Session: s, Input: a.in, Output: a.out, Now: a.now})
 	}
-	res, err := ui.Run(ctx, ui.Options{Session: s, Now: a.now, Color: a.flags.color})
+	res, err := ui.Run(ctx, ui.Options{Session: s, Now: a.now, Color: a.flags.color, Bell: a.flags.bell})
 	if res.RolledBackHere {
 		if res.RollbackErr != nil {
 			return res.Scene, errors.Join(res.RollbackErr, exit{exitRollbackFailed})
@@ -146,7 +146,7 @@ func declare(rb *runbook.Runbook, form ui.DeclareForm, now time.Time) (folder st
 	probes := steps.ProbesFor(rb, nil)
 	_, err = j.Append(at, me("cockpit"), 0, state.Declared{ID: id, Title: state.Clean(form.Title), Severity: form.Severity, Service: rb.Service,
 		Environment: env.Name, Issue: state.Clean(form.Issue), Impact: state.Clean(form.Impact), Drill: scenario, Clock: clock,
-		Policy: rb.Policy(form.Severity), Roles: roles, Steps: steps.Catalogue(rb), Probes: probes, Reaction: steps.Reaction(rb, probes),
+		Policy: rb.Policy(form.Severity), Policies: rb.Policies(), Rota: rb.Rota(), Roles: roles, Steps: steps.Catalogue(rb), Probes: probes, Reaction: steps.Reaction(rb, probes),
 		PublicKey: j.PublicKey(), Runbook: rb.Path})
 	return folder, errors.Join(err, j.Close())
 }

@@ -1,0 +1,235 @@
+package steps
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mayday/state"
+)
+
+// lateBy is how long after its time a page counts as late: the keeper slept.
+const lateBy = time.Minute
+
+func (e *Engine) ack(actor state.Actor, role string) (state.Answer, error) {
+	in := e.Incident()
+	var facts []state.Fact
+	other := ""
+	for _, l := range in.Levels {
+		switch {
+		case l.Paged.IsZero() || role != "" && role != l.Role:
+		case l.Acked.IsZero() || l.AckBy == actor.User:
+			facts = append(facts, state.LevelAcked{Role: l.Role})
+		default:
+			other = l.AckBy + " has it as " + l.Role
+		}
+	}
+	if len(facts) == 0 {
+		return state.Answer{}, &state.Problem{What: "no page waits for an acknowledgement", Why: other}
+	}
+	return e.simple(actor, open, facts...)
+}
+
+func (e *Engine) escalate(actor state.Actor, role string) (state.Answer, error) {
+	in := e.Incident()
+	if role = e.clean(role); role == "" {
+		next, ok := in.NextEscalation()
+		if !ok {
+			return state.Answer{}, &state.Problem{What: "every level has been paged", Do: "Name a role to page it again."}
+		}
+		role = next.Role
+	}
+	level := state.Level{Role: role}
+	for _, l := range in.Levels {
+		if l.Role == role && (level.AtOnce || level.Due.IsZero()) {
+			level = l // the level itself, not a second one beside it; the later of two
+		}
+	}
+	return e.simple(actor, open, e.page(in, level, e.callees(in, role), paging{byHand: true})...)
+}
+
+// handOver gives a role to another person, who is told as by a page: whoever hands
+// over has not let go before the other one has it.
+func (e *Engine) handOver(actor state.Actor, v state.HandOver) (state.Answer, error) {
+	role, to := e.clean(v.Role), e.clean(v.To)
+	if role == "" || to == "" {
+		return state.Answer{}, &state.Problem{What: "a hand-over needs a role and a person"}
+	}
+	in := e.Incident()
+	if !e.onTeam(in, to) {
+		return state.Answer{}, &state.Problem{What: fmt.Sprintf("nobody here is called %q", to), Why: "the runbook's people are " + list(e.names()),
+			Do: "Use a name of those; or give the role without a page: role " + role + "=" + to}
+	}
+	from := strings.Join(in.Callees(role), ", ")
+	if from == "" {
+		from = actor.User
+	}
+	level := state.Level{Role: role}
+	for _, l := range in.Levels {
+		if l.Role == role && (level.Due.IsZero() || !l.Paged.IsZero()) {
+			level = l
+		}
+	}
+	facts := []state.Fact{state.RoleAssigned{Role: role, Person: to, From: from, Why: e.clean(v.Why)}}
+	called := e.page(in, level, []string{to}, paging{byHand: true})
+	if level.Due.IsZero() {
+		called = called[1:] // driver, scribe: told, but no level of the policy
+	}
+	return e.simple(actor, open, append(facts, called...)...)
+}
+
+// onTeam reports whether a person is one of the runbook's, or of this incident; where
+// the runbook names nobody, everybody is.
+func (e *Engine) onTeam(in *state.Incident, name string) bool {
+	if len(e.o.Runbook.People) == 0 || slices.Contains(e.names(), name) {
+		return true
+	}
+	for _, people := range in.Rota {
+		if slices.Contains(people, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) names() []string {
+	var out []string
+	for _, p := range e.o.Runbook.People {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
+// callees names whom a role's page calls: as the incident has it; for a journal that
+// says nothing of it, as the runbook does.
+func (e *Engine) callees(in *state.Incident, role string) []string {
+	if people := in.Callees(role); len(people) > 0 {
+		return people
+	}
+	if who := e.o.Runbook.Holder(role); who != "" {
+		return []string{who}
+	}
+	return nil
+}
+
+// paging is how a level comes to be paged.
+type paging struct{ late, byHand bool }
+
+// page makes the facts of one page, which calls these people of its level.
+func (e *Engine) page(in *state.Incident, l state.Level, people []string, how paging) []state.Fact {
+	name := strings.Join(people, ", ")
+	facts := []state.Fact{state.LevelPaged{Role: l.Role, Who: name, Late: how.late, AtOnce: l.AtOnce, ByHand: how.byHand}}
+	audiences := []string{"pages"}
+	if l.Role == state.Executives {
+		audiences = append(audiences, "executives")
+	}
+	return append(facts, e.sayOn("page", e.pageText(in, l.Role, name), l.Channels, audiences...)...)
+}
+
+// pageText is what somebody who was asleep needs to know before anything else.
+func (e *Engine) pageText(in *state.Incident, role, who string) map[string]string {
+	return map[string]string{"role": role, "who": who, "step": in.Where(), "metric": in.Failing(), "rollback": in.WayBack(), "join": e.join(in)}
+}
+
+// join says how to get to the incident: it lives on this host.
+func (e *Engine) join(in *state.Incident) string {
+	cockpit := "mayday --incident " + in.ID
+	if host := e.o.Actor.Host; host != "" {
+		return "ssh " + host + ", then " + cockpit
+	}
+	return cockpit
+}
+
+// pageDue pages every level whose time has come, and again whom nobody
+// acknowledged or whose ack has lapsed; after a sleep each person gets one page.
+func (e *Engine) pageDue(now time.Time) {
+	in := e.Incident()
+	if !in.Open() || !in.Mitigated.IsZero() {
+		return
+	}
+	var facts []state.Fact
+	told := map[string]bool{}
+	for _, l := range in.Levels {
+		at := callAt(in, l)
+		if now.Before(at) {
+			continue
+		}
+		if !l.Acked.IsZero() {
+			facts = append(facts, state.AckLapsed{Role: l.Role, By: l.AckBy, AtOnce: l.AtOnce})
+		}
+		late := l.Paged.IsZero() && now.Sub(at) > lateBy
+		people := e.callees(in, l.Role)
+		asleep := slices.DeleteFunc(slices.Clone(people), func(p string) bool { return told[p] })
+		if len(people) > 0 && len(asleep) == 0 {
+			facts = append(facts, state.LevelPaged{Role: l.Role, Who: strings.Join(people, ", "), Late: late, AtOnce: l.AtOnce})
+			continue
+		}
+		for _, p := range asleep {
+			told[p] = true
+		}
+		facts = append(facts, e.page(in, l, asleep, paging{late: late})...)
+	}
+	if len(facts) > 0 {
+		_, _ = e.recordIf(e.mayday(), asDue(in), facts...) // tried again at the next tick of the clock
+	}
+}
+
+// asDue refuses pages that an end, an ack, a sign of life or a snooze has overtaken
+// since they were found due.
+func asDue(then *state.Incident) func(*state.Incident) error {
+	return func(in *state.Incident) error {
+		same := in.Open() && in.Mitigated.IsZero() && slices.EqualFunc(in.Levels, then.Levels, func(a, b state.Level) bool {
+			return a.Acked.Equal(b.Acked) && a.Alive.Equal(b.Alive) && a.Snooze.Equal(b.Snooze) && a.Paged.Equal(b.Paged)
+		})
+		if !same {
+			return &state.Problem{Code: "overtaken", What: "the page is not due any more"}
+		}
+		return nil
+	}
+}
+
+// nextPage gives when pageDue has something to do next.
+func nextPage(in *state.Incident) (time.Time, bool) {
+	if !in.Open() || !in.Mitigated.IsZero() {
+		return time.Time{}, false
+	}
+	var next time.Time
+	for _, l := range in.Levels {
+		if at := callAt(in, l); next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	return next, !next.IsZero()
+}
+
+// callAt is when a level is called next: for the first time, again as nobody has
+// answered, or again as nothing was heard of who did. A snooze puts each off.
+func callAt(in *state.Incident, l state.Level) time.Time {
+	at := l.DueAt()
+	if !l.Paged.IsZero() {
+		at = l.Paged.Add(in.Policy.Again())
+	}
+	if lapses, acked := in.AckEnds(l); acked {
+		at = lapses
+	}
+	if l.Snooze.After(at) {
+		at = l.Snooze
+	}
+	return at
+}
+
+// snooze puts the pages of a level off, for at most a day.
+func (e *Engine) snooze(actor state.Actor, v state.Snooze) (state.Answer, error) {
+	if d := v.For.D(); d <= 0 || d > 24*time.Hour {
+		return state.Answer{}, &state.Problem{What: "a snooze lasts more than nothing and at most a day"}
+	}
+	return e.simple(actor, func(in *state.Incident) error {
+		for _, l := range in.Levels {
+			if l.Role == v.Role {
+				return open(in)
+			}
+		}
+		return &state.Problem{What: fmt.Sprintf("there is no level %q", e.clean(v.Role)), Do: "mayday show lists them."}
+	}, state.LevelSnoozed{Role: v.Role, Until: e.Now().Add(v.For.D())})
+}
