@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // Intent is what a person (or a script) wants done. Cockpits and commands send
@@ -137,6 +138,15 @@ type (
 		RootCause   string   `json:"root_cause"`
 		ActionItems []string `json:"action_items,omitempty"`
 	}
+	// NoteWatch journals what mayday verify says; nothing follows from it.
+	NoteWatch struct {
+		State    GateState `json:"state"`
+		Since    time.Time `json:"since,omitzero"`
+		Hold     Duration  `json:"hold,omitempty"`
+		Ended    bool      `json:"ended,omitempty"`
+		Reasons  []string  `json:"reasons,omitempty"`
+		Readings []Sample  `json:"readings,omitempty"`
+	}
 	// Remark puts a warning into the journal: a key that was ignored, a view that
 	// panicked. For cockpits.
 	Remark struct {
@@ -168,6 +178,7 @@ func (Fire) Verb() string        { return "rollback.fire" }
 func (Disarm) Verb() string      { return "rollback.disarm" }
 func (NewAttempt) Verb() string  { return "attempt.new" }
 func (Resolve) Verb() string     { return "resolve" }
+func (NoteWatch) Verb() string   { return "watch.note" }
 func (Remark) Verb() string      { return "remark" }
 
 func (Preview) intent()     {}
@@ -193,6 +204,7 @@ func (Fire) intent()        {}
 func (Disarm) intent()      {}
 func (NewAttempt) intent()  {}
 func (Resolve) intent()     {}
+func (NoteWatch) intent()   {}
 func (Remark) intent()      {}
 
 // Answer is what the Engine says to an intent.
@@ -240,6 +252,7 @@ func init() {
 	admit[Disarm]()
 	admit[NewAttempt]()
 	admit[Resolve]()
+	admit[NoteWatch]()
 	admit[Remark]()
 }
 

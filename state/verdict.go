@@ -45,18 +45,24 @@ func (v Verdict) Worse() int {
 // Probe is one thing that is looked at again and again, as the checklist, the
 // metrics pane and the replay know it. How it is asked is in Query and Target.
 type Probe struct {
-	Name     string   `json:"name"`  // unique in an incident: "error rate new"
-	Kind     string   `json:"kind"`  // prometheus, http, rollout, tcp, tls, grpc, dns, command, log, pod-log, alerts, alertmanager, rules
-	Query    string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver", a command, a path, a label selector
-	Unit     string   `json:"unit,omitempty"`
-	Warn     *float64 `json:"warn,omitempty"`
-	Crit     *float64 `json:"crit,omitempty"`
-	Below    bool     `json:"below,omitempty"` // low is bad: thresholds are lower bounds
-	Every    Duration `json:"every"`
-	Timeout  Duration `json:"timeout"` // real time
-	StaleAt  Duration `json:"stale"`   // a reading older than this is stale
+	Name    string   `json:"name"`  // unique in an incident: "error rate new"
+	Kind    string   `json:"kind"`  // prometheus, http, rollout, tcp, tls, grpc, dns, command, log, pod-log, alerts, alertmanager, rules
+	Query   string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver", a command, a path, a label selector
+	Unit    string   `json:"unit,omitempty"`
+	Warn    *float64 `json:"warn,omitempty"`
+	Crit    *float64 `json:"crit,omitempty"`
+	Below   bool     `json:"below,omitempty"` // low is bad: thresholds are lower bounds
+	Every   Duration `json:"every"`
+	Timeout Duration `json:"timeout"` // real time
+	StaleAt Duration `json:"stale"`   // a reading older than this is stale
+	// Reach is how long after a bad event its readings may still look good: the window
+	// of a query, the interval of the scrape behind it. Reaction is the worst case from a
+	// bad event to the rollback that its readings pull; 0: they pull none.
+	Reach    Duration `json:"reach,omitempty"`
+	Reaction Duration `json:"reaction,omitempty"`
 	Role     Role     `json:"role,omitempty"`
 	Critical bool     `json:"critical,omitempty"` // one of the critical endpoints
+	Covers   string   `json:"covers,omitempty"`   // which of Covered it watches
 	// Compare names the probe this one is shown beside ("error rate old"), and that
 	// gates compare it with.
 	Compare string `json:"compare,omitempty"`
@@ -78,6 +84,21 @@ type Probe struct {
 	// alerts count), Container whose log of a pod.
 	Pattern   string `json:"pattern,omitempty"`
 	Container string `json:"container,omitempty"`
+}
+
+// Covered are the signs of a deployment's health that a probe may watch: endpoints,
+// the error rate, response times, the connection pool, what others run that it depends
+// on, that sessions begin and last, that transactions succeed.
+var Covered = []string{"health", "errors", "latency", "connections", "dependencies", "sessions", "transactions"}
+
+// Endpoint reports whether the probe asks an endpoint itself, and not what metrics,
+// logs or the cluster say of the service.
+func (p Probe) Endpoint() bool {
+	switch p.Kind {
+	case "http", "tcp", "tls", "grpc", "dns":
+		return true
+	}
+	return false
 }
 
 // Role says what a probe means to gates: which version's traffic it sees.

@@ -60,6 +60,9 @@ type Options struct {
 	Clock      state.Clock
 	// Probes gets the probes whenever they change. Optional.
 	Probes func([]state.Probe)
+	// Reach gives how long after a bad event a probe's readings may still look good
+	// (incident time), as state.Probe keeps it. Optional: then none does.
+	Reach func(state.Probe) state.Duration
 	// Past are recorded samples, oldest first: what was seen under the last keeper is on
 	// screen again, and a first reading is compared with it. Optional.
 	Past []state.Sample

@@ -194,10 +194,3 @@ func (g *gate) excused(p state.Probe, s state.Sample) bool {
 	}
 	return false
 }
-
-// reaction is the worst case from a bad event to a rollback: a scrape must see it
-// (the probe's interval, twice: scrape and question), and the verdict must repeat.
-// The window of the query dilutes a jump at most once more.
-func reactionTime(p state.Probe, policy runbook.Gate) time.Duration {
-	return p.Every.D() * time.Duration(2+policy.Consecutive)
-}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // makePlan computes the production rollout and its inverse; nothing happens yet.
@@ -119,17 +120,29 @@ func (e *Engine) triggers(_ context.Context, _ Job) (Outcome, error) {
 	var out Outcome
 	now := e.Now()
 	for _, r := range e.readings(now, state.RoleNew, state.RoleAll) {
-		if r.probe.Crit != nil {
-			out.Evidence = append(out.Evidence, state.Evidence{Name: r.probe.Name, Value: fmt.Sprintf("crit %s, %d in a row, within %s",
-				state.Quantity(*r.probe.Crit, r.probe.Unit), e.o.Runbook.Gate.Consecutive, state.Duration(reactionTime(r.probe, e.o.Runbook.Gate)))})
+		if r.probe.Reaction > 0 {
+			out.Evidence = append(out.Evidence, state.Evidence{Name: r.probe.Name, Value: trigger(r.probe, e.o.Runbook.Gate)})
 		}
 	}
 	if len(out.Evidence) == 0 {
-		return out, &state.Problem{Code: "config", What: "no probe has a crit threshold: nothing pulls the rollback by itself",
+		return out, &state.Problem{Code: "config", What: "nothing pulls the rollback by itself: no probe can say crit, or gate.crit is not rollback",
 			Do: "Watch closely with R at hand, and override this item."}
 	}
-	out.Summary = fmt.Sprintf("%d triggers", len(out.Evidence))
+	out.Summary = fmt.Sprintf("%d triggers, worst-case reaction %s", len(out.Evidence), e.Incident().Reaction)
 	return out, nil
+}
+
+// trigger says what of a probe pulls the rollback, and how fast at worst.
+func trigger(p state.Probe, policy runbook.Gate) string {
+	says := "crit"
+	if p.Crit != nil {
+		sign := ">"
+		if p.Below {
+			sign = "<"
+		}
+		says += " " + sign + " " + state.Quantity(*p.Crit, p.Unit)
+	}
+	return fmt.Sprintf("%s, %d in a row, at worst within %s", says, policy.Consecutive, p.Reaction)
 }
 
 // performance compares every reading with the one before the deployment.
@@ -180,18 +193,26 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 	g := e.crits(in.Before)
 	tick := e.gateBeat()
 	defer tick.Stop()
-	looks := 0
+	looks, anomalies, said := 0, 0, ""
 	for {
 		now := e.Now()
 		d := g.judge(now, e.readings(now, state.RoleNew, state.RoleAll))
-		looks++
+		if looks++; d.key() != said {
+			if d.state != state.GatePassed {
+				anomalies++
+			}
+			if looks > 1 || d.state != state.GatePassed {
+				_, _ = e.record(e.mayday(), watchOf(state.WatchMonitoring, d)) // a journal that fails says so itself
+			}
+			said = d.key()
+		}
 		if d.state == state.GateFailed {
 			e.fire(e.mayday(), "monitoring: "+list(d.reasons))
 			<-ctx.Done()
 			return Outcome{}, ctx.Err()
 		}
 		if !now.Before(ends) {
-			out := Outcome{Summary: "watched " + in.Policy.Monitor.String(), Evidence: []state.Evidence{{Name: "looks", Value: fmt.Sprint(looks)}}}
+			out := Outcome{Summary: "watched " + in.Policy.Monitor.String(), Evidence: []state.Evidence{{Name: "looks", Value: fmt.Sprint(looks)}, {Name: "anomalies", Value: fmt.Sprint(anomalies)}}}
 			for _, s := range d.readings {
 				p, _ := in.Probe(s.Probe)
 				out.Evidence = append(out.Evidence, state.Evidence{Name: s.Probe, Value: state.Quantity(s.Value, p.Unit) + " " + string(s.Verdict)})

@@ -161,9 +161,11 @@ func (e *Engine) decided(r *state.Rollout, i int, hold time.Duration, d decision
 // new version's own; of the whole service only by what was well before, since what
 // was ill says nothing of a part of the traffic.
 func (e *Engine) gated(r *state.Rollout, before map[string]state.Sample, now time.Time) []reading {
-	rs := e.readings(now, state.RoleNew)
-	all := e.readings(now, state.RoleAll)
-	if r.Strategy != "canary" {
+	return gatedOf(r.Strategy == "canary", before, e.readings(now, state.RoleNew), e.readings(now, state.RoleAll))
+}
+
+func gatedOf(canary bool, before map[string]state.Sample, rs, all []reading) []reading {
+	if !canary {
 		return append(rs, all...)
 	}
 	if len(rs) == 0 {

@@ -120,9 +120,9 @@ func (e *Engine) readingLocked(p state.Probe, now time.Time) reading {
 // layProbes makes the probes for what is known of the versions, and hands them on.
 func (e *Engine) layProbes() {
 	in := e.Incident()
-	probes := ProbesFor(e.o.Runbook, in.Facts)
+	probes := ProbesFor(e.o.Runbook, in.Facts, e.o.Reach)
 	if !sameProbes(in.Probes, probes) {
-		if _, err := e.record(e.mayday(), state.ProbesLaid{Probes: probes, Reaction: Reaction(e.o.Runbook, probes)}); err != nil {
+		if _, err := e.record(e.mayday(), state.ProbesLaid{Probes: probes, Reaction: Reaction(probes)}); err != nil {
 			return
 		}
 		e.forget(in.Probes, probes)
@@ -159,8 +159,9 @@ func sameProbes(a, b []state.Probe) bool {
 }
 
 // ProbesFor turns the runbook's probes into this incident's: {new} and {old} become
-// the versions. Probes of a version that is not known yet are left out.
-func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
+// the versions. Probes of a version that is not known yet are left out. reach gives
+// each one's state.Probe.Reach; nil: none has any.
+func ProbesFor(rb *runbook.Runbook, facts map[string]string, reach func(state.Probe) state.Duration) []state.Probe {
 	version := func(key string) string {
 		if v := facts[key]; v != "" {
 			return v
@@ -187,6 +188,10 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 		if clock.Speed > 1 && s.StaleAt > 0 {
 			s.StaleAt = max(s.StaleAt, s.Every+state.Duration(clock.Incident(travelTime)))
 		}
+		if reach != nil {
+			s.Reach = reach(s)
+		}
+		s.Reaction = reaction(s, rb.Gate, clock)
 		out = append(out, s)
 	}
 	return out
@@ -194,15 +199,3 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string) []state.Probe {
 
 // travelTime is how long a reading may take from the app to the screen (real time).
 const travelTime = 2 * time.Second
-
-// Reaction is the worst case from a bad event to a gate's rollback (incident time):
-// that of the slowest of the gates' probes.
-func Reaction(rb *runbook.Runbook, probes []state.Probe) state.Duration {
-	var worst time.Duration
-	for _, p := range probes {
-		if p.Role == state.RoleNew || p.Role == state.RoleAll {
-			worst = max(worst, reactionTime(p, rb.Gate))
-		}
-	}
-	return state.Duration(worst)
-}

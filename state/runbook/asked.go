@@ -43,7 +43,7 @@ func (p *Probe) asks() (keys []string, set []bool) {
 // {service}; base is the URL that paths are joined to.
 func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
 	s := state.Probe{Name: p.Name, Unit: p.Unit, Warn: p.Warn, Crit: p.Crit, Below: p.Below, Every: p.Every,
-		Timeout: p.Timeout, StaleAt: p.Stale, Role: p.Role, Critical: p.Critical, Compare: p.Compare}
+		Timeout: p.Timeout, StaleAt: p.Stale, Role: p.Role, Critical: p.Critical, Covers: p.Covers, Compare: p.Compare}
 	switch {
 	case p.Query != "":
 		s.Kind, s.Query = KindPrometheus, fill(p.Query)

@@ -331,7 +331,9 @@ func (r *Runbook) checkMetrics(b *binder) {
 			b.fail("prometheus.targets["+strconv.Itoa(i)+"]", "file: needs a path")
 		}
 	}
-	b.positive("prometheus.interval", p.Interval)
+	if p.Local || b.set("prometheus.interval") {
+		b.positive("prometheus.interval", p.Interval)
+	}
 	b.positive("prometheus.timeout", p.Timeout)
 	for i, name := range r.Presets {
 		b.word("presets["+strconv.Itoa(i)+"]", "preset", name, slices.Sorted(maps.Keys(presets)))

@@ -49,6 +49,9 @@ func (r *Runbook) checkProbes(b *binder) {
 }
 
 func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
+	if p.Covers != "" {
+		b.word(path+".covers", "sign of health", p.Covers, state.Covered)
+	}
 	keys, set := p.asks()
 	asked := 0
 	for _, is := range set {

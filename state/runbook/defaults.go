@@ -86,6 +86,9 @@ func (r *Runbook) finish(b *binder) {
 		r.command(&c)
 		r.Commands[name] = c
 	}
+	if !r.Prometheus.Local && !b.set("prometheus.interval") {
+		r.Prometheus.Interval = 0 // how often the server scrapes is not known
+	}
 	r.web(b, "prometheus.http", r.Prometheus.HTTP)
 	r.web(b, "alertmanager.http", r.Alertmanager.HTTP)
 	for i, t := range r.Prometheus.Targets {
@@ -126,6 +129,9 @@ func (p *Probe) finish() {
 	}
 	if p.HTTP != nil {
 		p.HTTP.finish()
+	}
+	if p.Covers == "" && p.HTTP != nil && !strings.Contains(p.HTTP.Path, "://") {
+		p.Covers = "health"
 	}
 	unit := ""
 	switch {

@@ -69,6 +69,9 @@ func goldenSignals(see scope) []Probe {
 		probeOf("p95 latency", p95(""), "s", state.RoleAll, 1, 2),
 		probeOf("traffic", `sum(rate(http_requests_total`+w+`))`, "req/s", state.RoleDisplay),
 	}
+	for i, covers := range []string{"errors", "errors", "errors", "latency", "latency"} {
+		out[i].Covers = covers
+	}
 	out[0].Compare = "error rate old"
 	out[3].Compare = "p95 latency"
 	return out

@@ -61,11 +61,15 @@ func postgresPool(scope) []Probe {
 		job    = `job=~".*{service}.*"`
 		server = `max(sum by (instance) (pg_stat_activity_count) / max by (instance) (pg_settings_max_connections))`
 	)
-	return []Probe{
+	out := []Probe{
 		probeOf("connection pool", `max(hikaricp_connections_active{`+job+`} / hikaricp_connections_max{`+job+`})`+
 			` or max(go_sql_in_use_connections{`+job+`} / (go_sql_max_open_connections{`+job+`} > 0)) or `+server, "ratio", state.RoleAll, 0.8, 0.95),
 		probeOf("waiting for a connection", `sum(hikaricp_connections_pending{`+job+`}) or sum(pgbouncer_pools_client_waiting_connections)`, "", state.RoleDisplay, 0, 10),
 		probeOf("postgres connections", server, "ratio", state.RoleDisplay, 0.8, 0.95),
 		probeOf("postgres deadlocks in 10m", `sum(increase(pg_stat_database_deadlocks[10m]))`, "", state.RoleDisplay, 0, 5),
 	}
+	for i := range 3 {
+		out[i].Covers = "connections"
+	}
+	return out
 }

@@ -188,7 +188,7 @@ type Prometheus struct {
 	HTTP     *Web           `yaml:"http"`     // how the server at URL is reached; nil: nothing special
 	Local    bool           `yaml:"local"`    // scrape Targets in process and answer PromQL without a server
 	Targets  []string       `yaml:"targets"`  // metrics URLs, or "file:targets.json" (file_sd) for a list that changes
-	Interval state.Duration `yaml:"interval"` // of the local scrape; default 5s
+	Interval state.Duration `yaml:"interval"` // of the local scrape, default 5s; or how often the server scrapes, default not known (0)
 	Timeout  state.Duration `yaml:"timeout"`  // real; default 5s
 }
 
@@ -222,7 +222,10 @@ type Probe struct {
 	Stale    state.Duration `yaml:"stale"`   // default 3 x every
 	Role     state.Role     `yaml:"role"`    // default all
 	Critical bool           `yaml:"critical"`
-	Compare  string         `yaml:"compare"`
+	// Covers says which sign of health it watches, one of state.Covered; of an endpoint of
+	// the environment's own url by default "health".
+	Covers  string `yaml:"covers"`
+	Compare string `yaml:"compare"`
 }
 
 // GRPC is a server that offers grpc.health.v1.Health.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,6 +157,26 @@ type refusing struct{ err error }
 
 func (r refusing) Ask(context.Context, state.Probe, time.Time) (probes.Reading, error) {
 	return probes.Reading{}, r.err
+}
+
+// scrapeAtMost is how often a Prometheus server is taken to scrape where the runbook
+// does not say (prometheus.interval): its own default.
+const scrapeAtMost = time.Minute
+
+// reach says how long after a bad event a probe's readings may still look good. What
+// cannot be read adds nothing: it never reads crit, and the probe itself says why.
+func reach(rb *runbook.Runbook) func(state.Probe) state.Duration {
+	scrape := cmp.Or(rb.Prometheus.Interval.D(), scrapeAtMost)
+	return func(p state.Probe) state.Duration {
+		var d time.Duration
+		switch p.Kind {
+		case prom.Kind:
+			d, _ = prom.Reach(p.Query, func(string) time.Duration { return scrape })
+		case rules.Kind:
+			d, _ = rules.Reach(p.Query, scrape)
+		}
+		return state.Duration(d)
+	}
 }
 
 // printed bounds what is read of a probe's command: it prints a number.

@@ -133,7 +133,7 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 		Output:   func(run string) (io.WriteCloser, error) { return journal.OutputFile(folder, run) },
 		Redact:   redact.Text,
 		Evidence: filepath.Join(folder, journal.EvidenceDir), Actor: actor, Now: now, Clock: clock,
-		Probes: hub.Set, Background: background,
+		Probes: hub.Set, Reach: reach(rb), Background: background,
 	})
 	if err != nil {
 		return err
