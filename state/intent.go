@@ -138,6 +138,12 @@ type (
 		RootCause   string   `json:"root_cause"`
 		ActionItems []string `json:"action_items,omitempty"`
 	}
+	// Validate runs a validation suite of the runbook. The answer's text names the run,
+	// which ends with a SuiteFinished; Cancel with the item "validate" stops it.
+	Validate struct {
+		Environment string `json:"environment"`
+		Suite       string `json:"suite"`
+	}
 	// NoteWatch journals what mayday verify says; nothing follows from it.
 	NoteWatch struct {
 		State    GateState `json:"state"`
@@ -178,6 +184,7 @@ func (Fire) Verb() string        { return "rollback.fire" }
 func (Disarm) Verb() string      { return "rollback.disarm" }
 func (NewAttempt) Verb() string  { return "attempt.new" }
 func (Resolve) Verb() string     { return "resolve" }
+func (Validate) Verb() string    { return "validate" }
 func (NoteWatch) Verb() string   { return "watch.note" }
 func (Remark) Verb() string      { return "remark" }
 
@@ -204,6 +211,7 @@ func (Fire) intent()        {}
 func (Disarm) intent()      {}
 func (NewAttempt) intent()  {}
 func (Resolve) intent()     {}
+func (Validate) intent()    {}
 func (NoteWatch) intent()   {}
 func (Remark) intent()      {}
 
@@ -252,6 +260,7 @@ func init() {
 	admit[Disarm]()
 	admit[NewAttempt]()
 	admit[Resolve]()
+	admit[Validate]()
 	admit[NoteWatch]()
 	admit[Remark]()
 }

@@ -209,12 +209,18 @@ func (c catalogue) monitor() []state.Item {
 }
 
 func (c catalogue) validate() []state.Item {
-	return []state.Item{
+	items := []state.Item{
 		look("12.paths", "Critical paths", "the runbook's HTTP checks, in production", "10.deploy"),
 		look("12.fixed", "The fixed function", "the original issue is gone", "10.deploy"),
 		c.command("12.security", "Security validation", "the fix holds against the attack it closes", "10.deploy"),
 		look("12.performance", "Performance against before", "no reading worse than before the deployment", "10.deploy"),
 	}
+	if env, ok := c.rb.Production(); ok {
+		if names := c.rb.SuitesIn(env.Name); len(names) > 0 {
+			items = append(items, look("12.suite", "Validation suites", "runs "+list(names)+" in "+env.Name+", with evidence of each check", "10.deploy"))
+		}
+	}
+	return items
 }
 
 func (c catalogue) communicate() []state.Item {

@@ -80,6 +80,8 @@ func (e *Engine) doSimple(actor state.Actor, intent state.Intent) (state.Answer,
 			return state.Answer{}, &state.Problem{What: "an empty note is not kept"}
 		}
 		return e.simple(actor, nil, state.NoteAdded{Text: e.o.Redact(state.CleanLines(v.Text))})
+	case state.Validate:
+		return e.validate(actor, v)
 	case state.NoteWatch:
 		return e.simple(actor, nil, e.watched(v))
 	case state.Remark:

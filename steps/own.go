@@ -28,6 +28,7 @@ func (e *Engine) own(item string) Action {
 		"12.paths":        e.paths,
 		"12.fixed":        e.fixed,
 		"12.performance":  e.performance,
+		"12.suite":        e.suites,
 		"14.rollback":     e.rollbackUnneeded,
 		"15.fixed":        e.fixed,
 		state.ItemMonitor: e.monitor,

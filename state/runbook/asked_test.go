@@ -37,7 +37,7 @@ alertmanager: https://alertmanager.example.com
 	fifth, warn, crit, three, half, one, none, two := 0.1, 21.0, 7.0, 3.0, 0.5, 1.0, 0.0, 2.0
 	want := []state.Probe{
 		{Name: "query", Kind: "prometheus", Query: `up{v="v2"}`},
-		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Contains: "v2", JSON: map[string]string{"v[0]": "v2"}},
+		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Covers: "health", Contains: "v2", JSON: map[string]string{"v[0]": "v2"}},
 		{Name: "pods", Kind: "rollout", Query: "deployment/app"},
 		{Name: "tcp", Kind: "tcp", Query: "db:5432", Unit: "s", Warn: &fifth},
 		{Name: "tls", Kind: "tls", Query: "shop.example.com:443", Unit: "days", Below: true, Warn: &warn, Crit: &crit},
@@ -58,5 +58,52 @@ alertmanager: https://alertmanager.example.com
 		if got := p.Asked(fill, "https://shop.example.com/"); !reflect.DeepEqual(got, want[i]) {
 			t.Errorf("%s:\n%+v\n%+v", p.Name, got, want[i])
 		}
+	}
+}
+
+// How often a server scrapes is known only where the runbook says so.
+func TestScrapeInterval(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"prometheus: http://p":                       0,
+		"prometheus: {url: http://p, interval: 15s}": 15 * time.Second,
+		"prometheus: local":                          5 * time.Second,
+	} {
+		if got := parseOK(t, "service: shop\n"+text).Prometheus.Interval.D(); got != want {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+	for _, bad := range []string{"{url: http://p, interval: 0s}", "{local: true, interval: 0s}"} {
+		if _, err := Parse("mayday.yaml", []byte("service: shop\nprometheus: "+bad)); err == nil || !strings.Contains(err.Error(), "longer than nothing") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+// What a probe covers is a word of a few; an endpoint of the service itself is health,
+// and the presets say it of theirs.
+func TestCovers(t *testing.T) {
+	rb := parseOK(t, `
+service: shop
+environments: {production: {image: "shop:{version}", url: "https://shop.example.com"}}
+prometheus: http://p
+presets: [golden-signals, postgres-pool]
+probes:
+  - {name: own, http: {path: /health}}
+  - {name: partner, http: {path: "https://bank.example.com/up"}, covers: dependencies}
+  - {name: other, http: {path: "https://other.example.com/up"}}
+`)
+	got := map[string]string{}
+	for _, p := range rb.Probes {
+		got[p.Name] = p.Asked(strings.Clone, "").Covers
+	}
+	for name, want := range map[string]string{"own": "health", "partner": "dependencies", "other": "", "error rate new": "errors", "p95 latency": "latency",
+		"traffic": "", "connection pool": "connections"} {
+		if got[name] != want {
+			t.Errorf("%s covers %q, want %q", name, got[name], want)
+		}
+	}
+	_, err := Parse("mayday.yaml", []byte("service: x\nprobes: [{name: a, tcp: \"b:1\", covers: sesions}]"))
+	if err == nil || !strings.Contains(err.Error(), "did you mean") && !strings.Contains(err.Error(), "sessions") {
+		t.Errorf("%v", err)
 	}
 }

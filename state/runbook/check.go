@@ -41,6 +41,7 @@ func (r *Runbook) check(b *binder) {
 		c := r.Commands[name]
 		b.program("commands."+name, &c)
 	}
+	r.checkSuites(b)
 	r.checkMetrics(b)
 	r.checkProbes(b)
 	r.checkGate(b)
@@ -331,7 +332,7 @@ func (r *Runbook) checkMetrics(b *binder) {
 			b.fail("prometheus.targets["+strconv.Itoa(i)+"]", "file: needs a path")
 		}
 	}
-	if p.Local || b.set("prometheus.interval") {
+	if p.URL == "" || b.set("prometheus.interval") {
 		b.positive("prometheus.interval", p.Interval)
 	}
 	b.positive("prometheus.timeout", p.Timeout)

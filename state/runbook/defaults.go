@@ -82,11 +82,12 @@ func (r *Runbook) finish(b *binder) {
 		r.environment(&e)
 		r.Environments[name] = e
 	}
+	r.suites()
 	for name, c := range r.Commands {
 		r.command(&c)
 		r.Commands[name] = c
 	}
-	if !r.Prometheus.Local && !b.set("prometheus.interval") {
+	if r.Prometheus.URL != "" && !b.set("prometheus.interval") {
 		r.Prometheus.Interval = 0 // how often the server scrapes is not known
 	}
 	r.web(b, "prometheus.http", r.Prometheus.HTTP)

@@ -19,6 +19,7 @@ type Runbook struct {
 	Repo         Repo                            `yaml:"repo"`
 	Environments map[string]Environment          `yaml:"environments"`
 	Commands     map[string]Command              `yaml:"commands"`
+	Suites       map[string]Suite                `yaml:"suites"` // validation suites, by name
 	Prometheus   Prometheus                      `yaml:"prometheus"`
 	Alertmanager Alertmanager                    `yaml:"alertmanager"`
 	Presets      []string                        `yaml:"presets"` // probe sets by one word: "golden-signals"

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,11 +14,9 @@ import (
 
 	"mayday/probes"
 	"mayday/probes/health"
-	"mayday/probes/prom"
 	"mayday/state"
 	"mayday/state/runbook"
 	"mayday/steps"
-	"mayday/steps/shell"
 )
 
 // verifyFlags are the flags of mayday verify.
@@ -142,6 +139,9 @@ func (a *app) newVerify(f verifyFlags) (*verifying, error) {
 		return nil, usage{&state.Problem{What: found.id + " has ended", Do: "Leave --incident out to watch without one."}}
 	case ok && v.env.Production:
 		v.folder, v.in, v.clock = found.folder, found.in, found.in.Clock
+		if len(v.in.Probes) == 0 { // no keeper has laid them yet
+			v.in.Probes = steps.ProbesFor(rb, v.in.Facts, reach(rb))
+		}
 	case a.flags.incident != "":
 		return nil, usage{&state.Problem{What: "an incident is about production", Why: v.env.Name + " is not", Do: "Leave --incident out."}}
 	}
@@ -267,8 +267,7 @@ func (v *verifying) run(ctx context.Context) (err error) {
 // hub asks everything without an incident, and beside a keeper endpoints alone.
 func (v *verifying) hub() (*probes.Hub, []func(context.Context, *steps.Engine) error, error) {
 	if v.in == nil && v.env.Production {
-		secrets := slices.Concat(prom.Secrets(v.rb.Prometheus.HTTP), prom.Secrets(v.rb.Alertmanager.HTTP), shell.EnvSecrets(os.Environ()))
-		return watcher(v.rb, v.clock, shell.NewRedactor(secrets...))
+		return watcher(v.rb, v.clock, secretsOf(v.rb))
 	}
 	web := health.New(health.Options{})
 	hub := probes.New(probes.Options{Clock: v.clock, Askers: map[string]probes.Asker{health.Kind: web}})

@@ -170,6 +170,7 @@ func actions(rb *runbook.Runbook, post *comms.Post, redact *shell.Redactor, fold
 			out[item] = shell.Action(cmd, shell.Options{Dir: r.Dir(), Environment: env, Redact: redact})
 		}
 	}
+	maps.Copy(out, suiteActions(rb, redact))
 	out["16.report"] = steps.ActionFunc(func(_ context.Context, job steps.Job) (steps.Outcome, error) {
 		return writeReport(folder, job)
 	})
