@@ -126,17 +126,18 @@ func (v *verifying) over(outcome string, code int, reasons []string) {
 	v.report.Outcome, v.report.Exit, v.report.Reasons = outcome, code, reasons
 }
 
-// judge looks once and says whether the watch is over.
-func (v *verifying) judge(now, ends time.Time, first bool) (d steps.Watched, over bool) {
+// judge looks once and says whether there is something to tell, and whether the watch
+// is over. Ignorance is told when it lasts: a first reading takes a while.
+func (v *verifying) judge(now, ends time.Time) (d steps.Watched, news, over bool) {
 	d = v.watch.Look(now, v.scope())
-	if d.News && (!first || !d.Blind) { // nothing can be known at the first look
+	if news = d.News && (!d.Blind || d.State != state.GateWaiting); news {
 		v.told(now, d)
 	}
 	switch {
 	case d.State == state.GateFailed:
 		v.over("critical", exitFailed, d.Reasons)
 	case now.Before(ends):
-		return d, false
+		return d, news, false
 	case d.State == state.GateHolding:
 		v.over("well", exitDone, d.Excused)
 	case d.Blind || d.State == state.GateAsking:
@@ -149,7 +150,7 @@ func (v *verifying) judge(now, ends time.Time, first bool) (d steps.Watched, ove
 			v.report.Probes[i].Last = &d.Readings[j]
 		}
 	}
-	return d, true
+	return d, news, true
 }
 
 // end prints the outcome.
@@ -180,7 +181,7 @@ func (v *verifying) alone(ctx context.Context, own <-chan []state.Sample) error 
 	tick := v.beat()
 	defer tick.Stop()
 	start := v.clock.At(v.now())
-	for first := true; ; {
+	for {
 		select {
 		case <-ctx.Done():
 			v.over("stopped", exitFailed, []string{"stopped before its end"})
@@ -188,10 +189,9 @@ func (v *verifying) alone(ctx context.Context, own <-chan []state.Sample) error 
 		case batch := <-own:
 			v.watch.Take(batch...)
 		case <-tick.C:
-			if _, over := v.judge(v.clock.At(v.now()), start.Add(v.last), first); over {
+			if _, _, over := v.judge(v.clock.At(v.now()), start.Add(v.last)); over {
 				return nil
 			}
-			first = false
 		}
 	}
 }
@@ -215,7 +215,7 @@ func (v *verifying) follow(ctx context.Context, s *session, scene *state.Scene, 
 	tick := v.beat()
 	defer tick.Stop()
 	var start time.Time
-	for first := true; ; {
+	for {
 		select {
 		case <-ctx.Done():
 			v.over("stopped", exitFailed, []string{"stopped before its end"})
@@ -245,14 +245,13 @@ func (v *verifying) follow(ctx context.Context, s *session, scene *state.Scene, 
 			start = now
 			told.say(state.NoteWatch{State: state.GateHolding, Hold: state.Duration(v.last)})
 		}
-		d, over := v.judge(now, start.Add(v.last), first)
+		d, news, over := v.judge(now, start.Add(v.last))
 		if over {
 			return v.conclude(ctx, s, scene, d, told)
 		}
-		if d.News && (!first || !d.Blind) {
+		if news {
 			told.say(noteOf(d))
 		}
-		first = false
 	}
 }
 
