@@ -12,12 +12,15 @@ import (
 
 // Bounds of a Hub.
 const (
-	// quickAsks and slowAsks bound the questions in flight. A question that takes
-	// longer than slowAfter, or whose last one did, is counted among the slow, so
-	// that sources that hang leave room for those that answer.
-	quickAsks = 64
+	// quickAsks and slowAsks bound the questions to one source that are in flight. One
+	// that takes longer than slowAfter, or whose last one did, is counted among the
+	// slow, so that what hangs leaves room for what answers. A thousand questions a
+	// second may take a quarter of a second each.
+	quickAsks = 256
 	slowAsks  = 512
 	slowAfter = 500 * time.Millisecond
+	// mostAsks bounds the questions in flight to all sources together.
+	mostAsks = 4096
 	// flushEvery is the least time between two batches.
 	flushEvery = 50 * time.Millisecond
 	// The scheduler wakes for whole grains of time, a hundredth of the shortest

@@ -166,6 +166,74 @@ func TestSlowProbeDelaysNobody(t *testing.T) {
 	})
 }
 
+// lag is how late a question comes, from its probe's place on the grid of its interval.
+// The first one of a probe comes early.
+func lag(p state.Probe, now time.Time) time.Duration {
+	every := p.Every.D()
+	return time.Duration((now.UnixNano() - int64(spread(p.Name, every))) % int64(every))
+}
+
+// A server that everything is asked of stops, and the others are asked as before.
+func TestASourceThatHangsDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const metrics, pages = 3000, 200
+		var all []state.Probe
+		for i := range metrics {
+			all = append(all, probe(fmt.Sprintf("metric %d", i)))
+		}
+		for i := range pages {
+			p := probe(fmt.Sprintf("page %d", i))
+			p.Query = fmt.Sprintf("http://10.0.0.%d/health", i)
+			all = append(all, p)
+		}
+		var hangs atomic.Bool
+		hangs.Store(true)
+		var mu sync.Mutex
+		asked, late := map[string]int{}, time.Duration(0)
+		r := start(t, state.Clock{}, func(ctx context.Context, p state.Probe, _ time.Time) (Reading, error) {
+			if p.Query == "" {
+				if hangs.Load() {
+					<-ctx.Done()
+				}
+				return Reading{Value: 1}, ctx.Err()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if asked[p.Name]++; asked[p.Name] > 1 {
+				late = max(late, lag(p, time.Now()))
+			}
+			return Reading{Value: 1}, nil
+		}, all...)
+		newest := func() map[string]state.Sample {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			out := map[string]state.Sample{}
+			for _, x := range r.samples {
+				out[x.Probe] = x
+			}
+			return out
+		}
+		after(time.Minute)
+		mu.Lock()
+		if len(asked) != pages || late > 100*time.Millisecond {
+			t.Errorf("%d of %d pages were asked, one %v late", len(asked), pages, late)
+		}
+		mu.Unlock()
+		for name, x := range newest() {
+			if hung := strings.HasPrefix(name, "metric"); hung && x.Verdict != state.Error && x.Verdict != state.Stale || !hung && x.Verdict != state.OK {
+				t.Fatalf("while metrics hang: %+v", x)
+			}
+		}
+		hangs.Store(false)
+		after(10 * time.Second)
+		for _, x := range newest() {
+			if x.Verdict != state.OK {
+				t.Fatalf("ten seconds after the metrics are back: %+v", x)
+			}
+		}
+	})
+}
+
 func TestRunningProbeIsNotAskedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int32
@@ -384,41 +452,6 @@ func TestOneNamesTheSeries(t *testing.T) {
 	if !state.HasCode(err, "many-series") || !strings.Contains(err.Error(), `5 series where one is expected: {v="1"} and {v="2"} and {v="3"} and 2 more`) {
 		t.Fatal(err)
 	}
-}
-
-func BenchmarkHub(b *testing.B) {
-	for _, n := range []int{200, 5000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkHub(b, n) })
-	}
-}
-
-// benchmarkHub runs n probes of 5 s and says what a second of it costs, counted by
-// questions: n/5 of them are one second.
-func benchmarkHub(b *testing.B, n int) {
-	var asked atomic.Int64
-	want := int64(b.N) * int64(n) / 5
-	enough := make(chan struct{})
-	h := New(Options{
-		Askers: map[string]Asker{"test": askFunc(func(context.Context, state.Probe, time.Time) (Reading, error) {
-			if asked.Add(1) == want {
-				close(enough)
-			}
-			return Reading{Value: 1}, nil
-		})},
-	})
-	var all []state.Probe
-	for i := range n {
-		all = append(all, probe(fmt.Sprint("probe ", i)))
-	}
-	h.Set(all)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	before := cpuTime(b)
-	go func() { defer close(done); _ = h.Run(ctx, func([]state.Sample) {}) }()
-	<-enough
-	cancel()
-	<-done
-	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/s")
 }
 
 func TestPendingIsNoSampleButItsSilenceTurnsStale(t *testing.T) {

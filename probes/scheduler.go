@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 // task is a probe with its schedule. Only the scheduler's goroutine touches it.
 type task struct {
 	p     state.Probe
+	from  *source
 	every time.Duration // real
 	phase time.Duration // real, below every
 
@@ -27,7 +30,7 @@ type task struct {
 	promote  time.Time // when it moves to the slow lane, if there is room
 	slow     bool      // the question in flight counts among the slow
 	wasSlow  bool      // the last one did
-	waiting  bool      // due, but no room to ask yet
+	waiting  *lane     // due, but this has no room yet; nil: not waiting
 	again    bool      // kicked while running
 
 	heard   time.Time // incident time of the newest sample's data
@@ -45,6 +48,29 @@ type answer struct {
 	err error
 }
 
+// lane bounds the questions to one source that are in flight, and lets others wait.
+type lane struct {
+	most, in int
+	waiting  []*task // oldest first
+}
+
+// source is what some of the probes ask: a kind, and the host where probes of that
+// kind name one. Each has lanes of its own, so that one that hangs fills those and
+// nobody else's.
+type source struct{ quick, slow lane }
+
+// sourceOf names a probe's source.
+func sourceOf(p state.Probe) string {
+	host := ""
+	switch _, rest, ok := strings.Cut(p.Query, "://"); {
+	case ok:
+		host, _, _ = strings.Cut(rest, "/")
+	case p.Kind == "tcp" || p.Kind == "tls":
+		host = p.Query
+	}
+	return p.Kind + " " + host
+}
+
 // scheduler is one run of a Hub: a heap of tasks by the time something happens to
 // them, all in one goroutine, and one short goroutine per question in flight.
 type scheduler struct {
@@ -56,9 +82,9 @@ type scheduler struct {
 
 	tasks   map[string]*task
 	heap    taskHeap
-	waiting []*task // due, oldest first
-	quick   int     // questions in flight
-	slow    int
+	sources map[string]*source
+	full    map[*lane]bool // those where tasks wait
+	flying  int            // questions in flight
 
 	grain time.Duration // how finely it wakes
 
@@ -68,10 +94,10 @@ type scheduler struct {
 
 func newScheduler(h *Hub, out chan<- []state.Sample) *scheduler {
 	return &scheduler{
-		h: h, out: out, tasks: map[string]*task{}, grain: coarse,
+		h: h, out: out, tasks: map[string]*task{}, sources: map[string]*source{}, full: map[*lane]bool{}, grain: coarse,
 		// Room for every question in flight: an answer never blocks its goroutine,
 		// also when the scheduler has ended.
-		answers: make(chan answer, quickAsks+slowAsks),
+		answers: make(chan answer, mostAsks),
 	}
 }
 
@@ -159,6 +185,11 @@ func (s *scheduler) set(probes []state.Probe, now time.Time) {
 		}
 	}
 	s.tasks = next
+	used := make(map[string]*source, len(s.sources))
+	for _, t := range next {
+		used[sourceOf(t.p)] = t.from
+	}
+	s.sources = used
 	s.heap = s.heap[:0]
 	s.grain = coarse
 	for _, t := range next {
@@ -173,14 +204,24 @@ func (s *scheduler) set(probes []state.Probe, now time.Time) {
 // newTask spreads probes over their interval by their name, so that a hundred
 // probes of one interval do not ask in one instant, run after run alike.
 func (s *scheduler) newTask(p state.Probe, now time.Time) *task {
-	hash := fnv.New64a()
-	hash.Write([]byte(p.Name))
 	every := max(s.h.opt.Clock.Real(p.Every.D()), leastEvery)
-	spread := func(d time.Duration) time.Duration { return time.Duration(hash.Sum64() % uint64(d)) }
-	return &task{
-		p: p, every: every, index: -1,
-		phase: spread(every), due: now.Add(spread(min(every, firstWithin))),
+	key := sourceOf(p)
+	from := s.sources[key]
+	if from == nil {
+		from = &source{quick: lane{most: quickAsks}, slow: lane{most: slowAsks}}
+		s.sources[key] = from
 	}
+	return &task{
+		p: p, from: from, every: every, index: -1,
+		phase: spread(p.Name, every), due: now.Add(spread(p.Name, min(every, firstWithin))),
+	}
+}
+
+// spread gives a probe's place in a stretch of time.
+func spread(name string, d time.Duration) time.Duration {
+	hash := fnv.New64a()
+	hash.Write([]byte(name))
+	return time.Duration(hash.Sum64() % uint64(d))
 }
 
 // drop forgets a task whose probe went away or changed. Its question, if one is
@@ -188,11 +229,9 @@ func (s *scheduler) newTask(p state.Probe, now time.Time) *task {
 func (s *scheduler) drop(t *task) {
 	t.stop()
 	t.index = -1
-	for i, w := range s.waiting {
-		if w == t {
-			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
-			break
-		}
+	if l := t.waiting; l != nil {
+		l.waiting = slices.DeleteFunc(l.waiting, func(w *task) bool { return w == t })
+		t.waiting = nil
 	}
 }
 
@@ -225,9 +264,10 @@ func (s *scheduler) happen(ctx context.Context, t *task, now time.Time) {
 	}
 	if !t.due.After(now) {
 		t.due = t.after(now)
-		if t.running == 0 && !t.waiting && !s.ask(ctx, t, now) {
-			t.waiting = true
-			s.waiting = append(s.waiting, t)
+		if t.running == 0 && t.waiting == nil && !s.ask(ctx, t, now) {
+			t.waiting = t.lane()
+			t.waiting.waiting = append(t.waiting.waiting, t)
+			s.full[t.waiting] = true
 		}
 	}
 	if !t.staleAt.IsZero() && !t.staleAt.After(now) {
@@ -235,45 +275,53 @@ func (s *scheduler) happen(ctx context.Context, t *task, now time.Time) {
 	}
 }
 
+// lane is where the task's next question, or the one in flight, counts.
+func (t *task) lane() *lane {
+	if t.running == 0 && t.wasSlow || t.running != 0 && t.slow {
+		return &t.from.slow
+	}
+	return &t.from.quick
+}
+
 // promote moves a question that takes long out of the way of the quick ones.
 func (s *scheduler) promote(ctx context.Context, t *task, now time.Time) {
 	t.promote = now.Add(slowAfter)
-	if s.slow >= slowAsks {
+	if t.from.slow.in >= t.from.slow.most {
 		return
 	}
+	t.from.quick.in--
+	t.from.slow.in++
 	t.slow = true
-	s.quick--
-	s.slow++
 	s.admit(ctx, now)
 }
 
 // admit asks those that waited, as far as there is room.
 func (s *scheduler) admit(ctx context.Context, now time.Time) {
-	if len(s.waiting) == 0 || s.quick >= quickAsks && s.slow >= slowAsks {
-		return
-	}
-	left := s.waiting[:0]
-	for _, t := range s.waiting {
-		if t.waiting = !s.ask(ctx, t, now); t.waiting {
-			left = append(left, t)
-		} else {
-			s.place(t)
+	for l := range s.full {
+		n := 0
+		for ; n < len(l.waiting); n++ {
+			if !s.ask(ctx, l.waiting[n], now) {
+				break
+			}
+			l.waiting[n].waiting = nil
+			s.place(l.waiting[n])
+		}
+		clear(l.waiting[:n])
+		if l.waiting = l.waiting[n:]; len(l.waiting) == 0 {
+			l.waiting = nil
+			delete(s.full, l)
 		}
 	}
-	clear(s.waiting[len(left):])
-	s.waiting = left
 }
 
 // ask starts a question unless its lane is full.
 func (s *scheduler) ask(ctx context.Context, t *task, now time.Time) bool {
-	lane, room := &s.quick, quickAsks
-	if t.wasSlow {
-		lane, room = &s.slow, slowAsks
-	}
-	if *lane >= room {
+	l := t.lane()
+	if l.in >= l.most || s.flying >= mostAsks {
 		return false
 	}
-	*lane++
+	l.in++
+	s.flying++
 	s.n++
 	t.slow, t.running, t.again = t.wasSlow, s.n, false
 	t.asked, t.at = now, s.incident()
@@ -319,11 +367,8 @@ func timedOut(p state.Probe) error {
 // take books an answer.
 func (s *scheduler) take(a answer) {
 	t := a.t
-	if t.slow {
-		s.slow--
-	} else {
-		s.quick--
-	}
+	t.lane().in--
+	s.flying--
 	now := time.Now()
 	told := t.deadline.IsZero() // its time-out
 	t.running, t.cancel, t.deadline = 0, nil, time.Time{}

@@ -17,6 +17,9 @@ func NewSeries(max int) *Series { return &Series{max: max} }
 // Add appends a sample.
 func (s *Series) Add(x Sample) {
 	if len(s.ring) < s.max {
+		if len(s.ring) == cap(s.ring) {
+			s.ring = append(make([]Sample, 0, min(2*len(s.ring)+8, s.max)), s.ring...) // not beyond max: there are thousands
+		}
 		s.ring = append(s.ring, x)
 		return
 	}
