@@ -31,6 +31,11 @@ const (
 	leastEvery = 20 * time.Millisecond
 	// firstWithin is the real time in which every new probe is asked first.
 	firstWithin = 250 * time.Millisecond
+	// pastReadings is how much of the past a new probe's ring is filled with, in readings
+	// an interval apart; pastAsks and pastTime bound the questions for it.
+	pastReadings = state.SeriesLength / 2
+	pastAsks     = 4
+	pastTime     = 10 * time.Second
 	// backlog bounds the samples that wait for a slow sink, per probe; the oldest go.
 	backlog = 8
 )
@@ -67,7 +72,9 @@ func New(opt Options) *Hub {
 	return &Hub{opt: opt, wake: make(chan struct{}, 1), kicked: map[string]bool{}}
 }
 
-// Set replaces the probes. Those that stay as they were keep their schedule and
+// Set replaces the probes. Where a source remembers, a new probe's past follows its
+// first known value: samples that are marked so, of the quarter of an hour before at an
+// interval of five seconds. Those that stay as they were keep their schedule and
 // their running question; new and changed ones are asked within a quarter of a
 // second. Of two with one name the later counts. Does not block.
 func (h *Hub) Set(probes []state.Probe) {

@@ -281,6 +281,28 @@ func TestSilenceBecomesStale(t *testing.T) {
 	})
 }
 
+// While a source hangs its probes say so once: an error does not take turns with stale.
+func TestAnErrorStaysAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := probe("a")
+		p.StaleAt, p.Timeout = state.Duration(4*time.Second), state.Duration(20*time.Second)
+		r := start(t, state.Clock{}, func(ctx context.Context, _ state.Probe, _ time.Time) (Reading, error) {
+			<-ctx.Done()
+			return Reading{}, ctx.Err()
+		}, p)
+		after(5 * time.Minute)
+		var turns []state.Verdict
+		for _, x := range r.of("a") {
+			if n := len(turns); n == 0 || turns[n-1] != x.Verdict {
+				turns = append(turns, x.Verdict)
+			}
+		}
+		if len(turns) != 2 || turns[0] != state.Stale || turns[1] != state.Error {
+			t.Fatalf("%v", turns)
+		}
+	})
+}
+
 func TestTimeoutIsToldWhenTheAskerIgnoresIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})

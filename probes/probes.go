@@ -29,6 +29,14 @@ type Asker interface {
 	Ask(ctx context.Context, p state.Probe, at time.Time) (Reading, error)
 }
 
+// Historian is an Asker whose source remembers.
+type Historian interface {
+	Asker
+	// Past reads what the probe's value was from one incident time to another, a step
+	// apart, oldest first; what the source does not have is left out. As Ask otherwise.
+	Past(ctx context.Context, p state.Probe, from, to time.Time, step time.Duration) ([]Reading, error)
+}
+
 // Reading is one answer.
 type Reading struct {
 	Value float64

@@ -33,6 +33,8 @@ type task struct {
 	waiting  *lane     // due, but this has no room yet; nil: not waiting
 	again    bool      // kicked while running
 
+	known bool // its past was asked for, or its source has none
+
 	heard   time.Time // incident time of the newest sample's data
 	staleAt time.Time // real time when silence becomes stale; zero: said already
 
@@ -89,7 +91,12 @@ type scheduler struct {
 	grain time.Duration // how finely it wakes
 
 	batch   []state.Sample
+	old     []state.Sample // of the past
 	flushed time.Time
+
+	pasts   chan past
+	lookers []*task // whose past is to be asked for
+	looking int
 }
 
 func newScheduler(h *Hub, out chan<- []state.Sample) *scheduler {
@@ -97,7 +104,7 @@ func newScheduler(h *Hub, out chan<- []state.Sample) *scheduler {
 		h: h, out: out, tasks: map[string]*task{}, sources: map[string]*source{}, full: map[*lane]bool{}, grain: coarse,
 		// Room for every question in flight: an answer never blocks its goroutine,
 		// also when the scheduler has ended.
-		answers: make(chan answer, mostAsks),
+		answers: make(chan answer, mostAsks), pasts: make(chan past, pastAsks),
 	}
 }
 
@@ -114,7 +121,7 @@ func (s *scheduler) run(ctx context.Context) {
 		if len(s.heap) > 0 {
 			wait = s.heap[0].wake.Add(s.grain - 1).Truncate(s.grain).Sub(now)
 		}
-		if len(s.batch) > 0 {
+		if len(s.batch)+len(s.old) > 0 {
 			if left := flushEvery - now.Sub(s.flushed); left > 0 {
 				wait = min(wait, left)
 			} else {
@@ -131,8 +138,10 @@ func (s *scheduler) run(ctx context.Context) {
 		case <-s.h.wake:
 			s.obey(s.h.orders(), time.Now())
 		case <-timer.C:
-		case out <- s.batch:
-			s.batch, s.flushed = nil, time.Now()
+		case out <- slices.Concat(s.batch, s.old):
+			s.batch, s.old, s.flushed = nil, nil, time.Now()
+		case p := <-s.pasts:
+			s.fill(p)
 		case a := <-s.answers:
 			s.take(a)
 			for range len(s.answers) {
@@ -144,8 +153,8 @@ func (s *scheduler) run(ctx context.Context) {
 
 // drain hands on what had arrived when the run ended.
 func (s *scheduler) drain() {
-	if len(s.batch) > 0 {
-		s.out <- s.batch
+	if len(s.batch)+len(s.old) > 0 {
+		s.out <- slices.Concat(s.batch, s.old)
 	}
 }
 
@@ -229,6 +238,7 @@ func spread(name string, d time.Duration) time.Duration {
 func (s *scheduler) drop(t *task) {
 	t.stop()
 	t.index = -1
+	s.lookers = slices.DeleteFunc(s.lookers, func(w *task) bool { return w == t })
 	if l := t.waiting; l != nil {
 		l.waiting = slices.DeleteFunc(l.waiting, func(w *task) bool { return w == t })
 		t.waiting = nil
@@ -244,6 +254,7 @@ func (t *task) stop() {
 // turn does what is due at now.
 func (s *scheduler) turn(ctx context.Context, now time.Time) {
 	s.admit(ctx, now)
+	s.lookBack(ctx)
 	for len(s.heap) > 0 && !s.heap[0].wake.After(now) {
 		t := s.heap[0]
 		s.happen(ctx, t, now)
@@ -379,6 +390,10 @@ func (s *scheduler) take(a answer) {
 	if !told && (a.err != nil || !a.r.Pending) {
 		s.emit(t, a.r, a.err, t.at)
 	}
+	if a.err == nil && !a.r.Pending && !a.r.NoData && !t.known {
+		t.known = true
+		s.lookers = append(s.lookers, t)
+	}
 	if t.again {
 		t.due = now
 	}
@@ -391,7 +406,9 @@ func (s *scheduler) emit(t *task, r Reading, err error, at time.Time) {
 	x := Judge(t.p, r, err, at, got)
 	t.heard = x.At
 	t.staleAt = time.Time{}
-	if x.Verdict != state.Stale {
+	// What could not be asked stays an error until it can be, as on the screen: the two
+	// would take turns, an event each time, while a source hangs.
+	if x.Verdict != state.Stale && x.Verdict != state.Error {
 		left := t.p.StaleAt.D() - got.Sub(x.At)
 		t.staleAt = time.Now().Add(s.h.opt.Clock.Real(max(left, 0)) + time.Millisecond)
 	}

@@ -1,6 +1,9 @@
 package state
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Series is a bounded ring of one probe's samples, oldest first: what sparklines
 // and gates look at. Adding past the bound drops the oldest (the file of samples
@@ -14,13 +17,27 @@ type Series struct {
 // NewSeries makes a ring for max samples (at least 1).
 func NewSeries(max int) *Series { return &Series{max: max} }
 
-// Add appends a sample.
+// Add appends a sample; one of the past goes to its place by the time it was true.
 func (s *Series) Add(x Sample) {
+	i := len(s.ring)
+	for x.Past && i > 0 && s.At(i-1).At.After(x.At) {
+		i--
+	}
 	if len(s.ring) < s.max {
 		if len(s.ring) == cap(s.ring) {
 			s.ring = append(make([]Sample, 0, min(2*len(s.ring)+8, s.max)), s.ring...) // not beyond max: there are thousands
 		}
-		s.ring = append(s.ring, x)
+		s.ring = slices.Insert(s.ring, i, x) // start is 0
+		return
+	}
+	if i == 0 {
+		return // older than all
+	}
+	if i < len(s.ring) {
+		for j := range i - 1 {
+			s.ring[(s.start+j)%len(s.ring)] = s.At(j + 1)
+		}
+		s.ring[(s.start+i-1)%len(s.ring)] = x
 		return
 	}
 	s.ring[s.start] = x

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -169,5 +170,33 @@ func TestSeverityReads(t *testing.T) {
 	}
 	if _, err := state.ParseSeverity("sev4"); err == nil {
 		t.Error("sev4 exists")
+	}
+}
+
+func TestThePastGoesToItsPlace(t *testing.T) {
+	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
+	s := state.NewSeries(5)
+	add := func(past bool, seconds ...int) {
+		for _, n := range seconds {
+			s.Add(state.Sample{At: at(n), Past: past})
+		}
+	}
+	for _, step := range []struct {
+		past    bool
+		seconds []int
+		want    string
+	}{
+		{false, []int{50, 60}, "50 60"}, {true, []int{30, 40}, "30 40 50 60"}, {false, []int{70, 80}, "40 50 60 70 80"},
+		{true, []int{20}, "40 50 60 70 80"}, {true, []int{45}, "45 50 60 70 80"}, {true, []int{65, 75}, "60 65 70 75 80"},
+		{false, []int{78}, "65 70 75 80 78"}, // what is told now is the newest, whatever time it is of
+	} {
+		add(step.past, step.seconds...)
+		var got []string
+		for i := range s.Len() {
+			got = append(got, fmt.Sprint(s.At(i).At.Unix()))
+		}
+		if text := strings.Join(got, " "); text != step.want {
+			t.Fatalf("after %v: %s, want %s", step.seconds, text, step.want)
+		}
 	}
 }

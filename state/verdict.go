@@ -168,6 +168,9 @@ type Sample struct {
 	Value   float64   `json:"value"` // meaningless unless the verdict is known
 	Verdict Verdict   `json:"verdict"`
 	Text    string    `json:"text,omitempty"` // "200 12ms", "3/3 ready", an error
+	// Past: it was asked for afterwards, of a source that remembers, and fills what the
+	// rings lack. It is no news.
+	Past bool `json:"past,omitempty"`
 }
 
 // Judge gives the verdict for a value that was read. NaN is no-data, as PromQL's

@@ -21,14 +21,19 @@ func (e *Engine) Observe(samples []state.Sample) {
 	for i := range samples {
 		samples[i].Got = got
 	}
+	samples = slices.DeleteFunc(samples, e.knownLocked)
 	for _, x := range samples {
 		r := e.series[x.Probe]
 		if r == nil {
 			r = state.NewSeries(state.SeriesLength)
 			e.series[x.Probe] = r
 		}
+		if x.Past {
+			r.Add(x)
+			continue
+		}
 		last, had := r.Last()
-		if !had {
+		if !had || last.Past {
 			last, had = e.in.Verdicts[x.Probe]
 		}
 		if !had || last.Verdict != x.Verdict {
@@ -61,6 +66,22 @@ func (e *Engine) Observe(samples []state.Sample) {
 	if len(judged) > 0 {
 		_, _ = e.record(e.mayday(), judged...) // a journal that fails says so itself
 	}
+}
+
+// knownLocked reports whether a sample of the past is not needed: the ring holds one of
+// that time, or the probe is not laid any more.
+func (e *Engine) knownLocked(x state.Sample) bool {
+	if !x.Past {
+		return false
+	}
+	p, ok := e.in.Probe(x.Probe)
+	r := e.series[x.Probe]
+	for i := range r.Len() {
+		if d := r.At(i).At.Sub(x.At).Abs(); 2*d < p.Every.D() {
+			return true
+		}
+	}
+	return !ok
 }
 
 // remember fills the rings with what a keeper before recorded. What was seen before

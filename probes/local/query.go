@@ -16,7 +16,7 @@ import (
 	"mayday/state"
 )
 
-var _ probes.Asker = (*Local)(nil)
+var _ probes.Historian = (*Local)(nil)
 
 // Ask evaluates p.Query at the incident time at.
 func (l *Local) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Reading, error) {
@@ -49,6 +49,31 @@ func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Re
 		r.At = newest
 	}
 	return r, err
+}
+
+// Past evaluates p.Query at incident times a step apart, as far back as was scraped.
+func (l *Local) Past(ctx context.Context, p state.Probe, from, to time.Time, step time.Duration) ([]probes.Reading, error) {
+	q, err := l.engine.NewRangeQuery(ctx, storage.QueryableFunc(l.querier), nil, p.Query, from, to, step)
+	if err != nil {
+		return nil, unread(err)
+	}
+	defer q.Close()
+	m, err := q.Exec(ctx).Matrix()
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	var names []probes.Series
+	for _, s := range m {
+		names = append(names, probes.Series{Labels: s.Metric.String()})
+	}
+	if _, err := probes.One(names); err != nil || len(m) == 0 {
+		return nil, err
+	}
+	out := make([]probes.Reading, 0, len(m[0].Floats))
+	for _, x := range m[0].Floats {
+		out = append(out, probes.Reading{Value: x.F, At: time.UnixMilli(x.T).UTC()})
+	}
+	return out, nil
 }
 
 func unread(err error) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"mayday/probes"
 	"mayday/probes/probetest"
 	"mayday/probes/prom"
 	"mayday/state"
@@ -241,6 +242,41 @@ func TestAnswersAreThoseOfARealServer(t *testing.T) {
 				if w, ok := b[ls]; !ok || !equal(v, w) {
 					t.Errorf("%s after %v: %s is %v, here %v (%v)", expr, after, ls, v, w, ok)
 				}
+			}
+		}
+	}
+}
+
+// What a probe's ring is filled with is the same from a server and from what was
+// scraped here.
+func TestThePastIsThatOfARealServer(t *testing.T) {
+	server, l, start := pair(t)
+	from, to := start.Add(2*time.Second), start.Add(70*time.Minute)
+	for expr, least := range map[string]int{`sum(up)`: 700, `sum(rate(http_requests_total{version="v2"}[1m]))`: 390, `max(temperature) > 24`: 100, `vector(1)`: 840, `nothing`: 0} {
+		p := state.Probe{Query: expr}
+		want, err := server.Past(t.Context(), p, from, to, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := l.Past(t.Context(), p, from, to, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(want) != len(got) || len(got) < least {
+			t.Errorf("%s: %d readings from the server, %d here, at least %d wanted", expr, len(want), len(got), least)
+			continue
+		}
+		for i := range want {
+			if !want[i].At.Equal(got[i].At) || !equal(want[i].Value, got[i].Value) {
+				t.Errorf("%s: the server says %+v, here %+v", expr, want[i], got[i])
+				break
+			}
+		}
+	}
+	for _, h := range []probes.Historian{server, l} {
+		for _, expr := range []string{"up", "up[5m]", "up{"} {
+			if _, err := h.Past(t.Context(), state.Probe{Query: expr}, from, to, time.Minute); err == nil {
+				t.Errorf("%s is no error", expr)
 			}
 		}
 	}

@@ -33,6 +33,9 @@ func Tool(t testing.TB, name string) string {
 type Prometheus struct {
 	URL     string
 	Process *os.Process // to be stopped and continued by a test
+
+	server, dir, address string
+	gone                 chan struct{}
 }
 
 // Setup is what a server of a test begins with.
@@ -40,28 +43,40 @@ type Setup struct {
 	Samples string // text in the format of OpenMetrics, with a timestamp at every sample
 	Rules   string // a file of rules, evaluated every second
 	Web     string // a web configuration file: certificates and passwords
+	Targets string // the path of a file_sd file, whose targets are scraped every second
 }
 
 // StartPrometheus runs a real server until the test ends.
 func StartPrometheus(t testing.TB, s Setup) *Prometheus {
 	t.Helper()
-	server, tool := Tool(t, "prometheus"), Tool(t, "promtool")
-	dir := t.TempDir()
-	in, data := filepath.Join(dir, "samples"), filepath.Join(dir, "data")
-	const settings = "global: {scrape_interval: 1h, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"
-	for name, text := range map[string]string{in: s.Samples + "# EOF\n", filepath.Join(dir, "prometheus.yml"): settings,
-		filepath.Join(dir, "rules.yml"): s.Rules, filepath.Join(dir, "web.yml"): s.Web} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+	p := &Prometheus{server: Tool(t, "prometheus"), dir: t.TempDir()}
+	settings := "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"
+	if s.Targets != "" {
+		settings += fmt.Sprintf("scrape_configs: [{job_name: range, file_sd_configs: [{files: [%q], refresh_interval: 1s}]}]\n", s.Targets)
+	}
+	for name, text := range map[string]string{"samples": s.Samples + "# EOF\n", "prometheus.yml": settings, "rules.yml": s.Rules, "web.yml": s.Web} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, tool, "tsdb", "create-blocks-from", "openmetrics", in, data).CombinedOutput(); err != nil {
-		t.Fatalf("promtool: %v\n%s", err, out)
+	if s.Samples != "" {
+		p.load(t)
+	}
+	scheme := "http://"
+	if s.Web != "" {
+		scheme = "https://"
 	}
 	for range 3 { // another process may take the port first
-		if p := startPrometheus(t, server, dir, s.Web != ""); p != nil {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.address = ln.Addr().String()
+		p.URL = scheme + p.address
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if p.start(t) {
 			return p
 		}
 	}
@@ -69,20 +84,42 @@ func StartPrometheus(t testing.TB, s Setup) *Prometheus {
 	return nil
 }
 
-func startPrometheus(t testing.TB, server, dir string, web bool) *Prometheus {
+// load turns the samples into blocks of the server's.
+func (p *Prometheus) load(t testing.TB) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Tool(t, "promtool"), "tsdb", "create-blocks-from", "openmetrics", "samples", "data")
+	cmd.Dir = p.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("promtool: %v\n%s", err, out)
+	}
+}
+
+// Kill is kill -9: nothing of the server is left when it returns.
+func (p *Prometheus) Kill(t testing.TB) {
+	t.Helper()
+	if err := p.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	address := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
+	<-p.gone
+}
+
+// Restart starts a server that was killed again, at its address and with its data.
+func (p *Prometheus) Restart(t testing.TB) {
+	t.Helper()
+	if !p.start(t) {
+		t.Fatal("prometheus does not start again")
 	}
+}
+
+// start runs the server and waits until it serves; false where it ended before.
+func (p *Prometheus) start(t testing.TB) bool {
+	t.Helper()
 	var said bytes.Buffer
-	cmd := exec.Command(server, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address="+address,
+	cmd := exec.Command(p.server, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address="+p.address,
 		"--web.config.file=web.yml", "--storage.tsdb.retention.time=10y", "--log.level=warn")
-	cmd.Dir = dir
+	cmd.Dir = p.dir
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -90,22 +127,19 @@ func startPrometheus(t testing.TB, server, dir string, web bool) *Prometheus {
 	gone := make(chan struct{})
 	go func() { defer close(gone); _ = cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // also one that a test has stopped
+		_ = cmd.Process.Kill() // also one that a test has stopped, or killed before
 		<-gone
 	})
-	p := &Prometheus{URL: "http://" + address, Process: cmd.Process}
-	if web {
-		p.URL = "https://" + address
-	}
+	p.Process, p.gone = cmd.Process, gone
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-gone:
 			t.Logf("prometheus ended: %s", said.Bytes())
-			return nil
+			return false
 		default:
 		}
 		if err := ready(p.URL + "/-/ready"); err == nil {
-			return p
+			return true
 		} else if time.Now().After(deadline) {
 			t.Fatalf("prometheus is not ready: %v", err)
 		}

@@ -43,7 +43,7 @@ type Asker struct {
 	key    string
 }
 
-var _ probes.Asker = (*Asker)(nil)
+var _ probes.Historian = (*Asker)(nil)
 
 // New makes an Asker; it does not connect. A URL or HTTP configuration that cannot
 // work is a *state.Problem.
@@ -99,6 +99,29 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 		r.Verdict, r.Text = state.Warn, "Prometheus warns: "+strings.Join(warnings, "; ")
 	}
 	return r, nil
+}
+
+// Past evaluates p.Query at incident times a step apart: one query for all of them.
+func (a *Asker) Past(ctx context.Context, p state.Probe, from, to time.Time, step time.Duration) ([]probes.Reading, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	v, _, err := a.api.QueryRange(ctx, p.Query, v1.Range{Start: from, End: to, Step: step}) // what is missing of it is the matter of Ask
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	m, _ := v.(model.Matrix)
+	var names []probes.Series
+	for _, s := range m {
+		names = append(names, probes.Series{Labels: s.Metric.String()})
+	}
+	if _, err := probes.One(names); err != nil || len(m) == 0 {
+		return nil, err
+	}
+	out := make([]probes.Reading, 0, len(m[0].Values))
+	for _, x := range m[0].Values {
+		out = append(out, probes.Reading{Value: float64(x.Value), At: x.Timestamp.Time().UTC()})
+	}
+	return out, nil
 }
 
 // whole rounds a time-out up to what a server can read: Prometheus takes 10s and

@@ -2,6 +2,7 @@ package prom
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -185,5 +186,15 @@ func TestBadURL(t *testing.T) {
 		if _, err := New(Options{URL: u}); !state.HasCode(err, "prometheus-url") {
 			t.Errorf("%q: %v", u, err)
 		}
+	}
+}
+
+func TestThePastEndsWithItsContext(t *testing.T) {
+	a := ask(t, handler(probetest.Hangs))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	now := time.Now()
+	if _, err := a.Past(ctx, query, now.Add(-time.Hour), now, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
 	}
 }

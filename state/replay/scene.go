@@ -45,7 +45,8 @@ func (f *Film) build(seq, shown int) {
 			continue
 		}
 		r := state.NewSeries(state.SeriesLength)
-		for _, i := range at[max(n-state.SeriesLength, 0):n] {
+		// Twice its length: what came late, of the past, may lie before what it holds.
+		for _, i := range at[max(n-2*state.SeriesLength, 0):n] {
 			r.Add(f.samples[i])
 		}
 		s.Series[probe] = r
