@@ -10,6 +10,7 @@ func init() {
 	register[UpdatePosted]()
 	register[MessageQueued]()
 	register[MessageTried]()
+	register[MessageCorrected]()
 	register[ProbesLaid]()
 	register[ProbeJudged]()
 }
@@ -143,6 +144,8 @@ type MessageQueued struct {
 	Channel  string `json:"channel"`
 	Audience string `json:"audience,omitempty"`
 	Purpose  string `json:"purpose"`
+	Role     string `json:"role,omitempty"` // of a page: the level
+	Who      string `json:"who,omitempty"`  // of a page: whom it calls
 	Text     string `json:"text"`
 }
 
@@ -156,7 +159,7 @@ func (f MessageQueued) apply(in *Incident, e Event) {
 		}
 	}
 	in.Messages = append(in.Messages, Message{ID: f.ID, Channel: f.Channel, Audience: f.Audience,
-		Purpose: f.Purpose, Text: f.Text, Queued: e.Time})
+		Purpose: f.Purpose, Role: f.Role, Who: f.Who, Text: f.Text, Queued: e.Time})
 }
 
 // MessageTried says how a delivery went. Dead: no further try.
@@ -166,6 +169,10 @@ type MessageTried struct {
 	Tries int    `json:"tries"`
 	Err   string `json:"err,omitempty"`
 	Dead  bool   `json:"dead,omitempty"`
+	// Rest is how long the service asked to be left alone, real time.
+	Rest Duration `json:"rest,omitempty"`
+	Call string   `json:"call,omitempty"` // dead: who should be told by telephone instead
+	Ref  string   `json:"ref,omitempty"`  // what the service calls the message
 }
 
 // Kind implements Fact.
@@ -174,10 +181,31 @@ func (MessageTried) Kind() string { return "message.tried" }
 func (f MessageTried) apply(in *Incident, e Event) {
 	for i := range in.Messages {
 		if m := &in.Messages[i]; m.ID == f.ID {
-			m.Tries, m.Err, m.Dead = f.Tries, f.Err, f.Dead
+			m.Tries, m.Err, m.Dead, m.Rest, m.Call, m.Tried = f.Tries, f.Err, f.Dead, f.Rest, f.Call, e.Time
+			if f.Ref != "" {
+				m.Ref = f.Ref
+			}
 			if f.OK {
 				m.Sent = e.Time
 			}
+		}
+	}
+}
+
+// MessageCorrected gives a message other words: it goes out again, to where it stands.
+type MessageCorrected struct {
+	ID   string `json:"id"`
+	Text string `json:"text"`
+}
+
+// Kind implements Fact.
+func (MessageCorrected) Kind() string { return "message.corrected" }
+
+func (f MessageCorrected) apply(in *Incident, e Event) {
+	for i := range in.Messages {
+		if m := &in.Messages[i]; m.ID == f.ID {
+			m.Text, m.Edits, m.Queued = f.Text, m.Edits+1, e.Time
+			m.Sent, m.Tries, m.Tried, m.Rest, m.Err, m.Dead, m.Call = time.Time{}, 0, time.Time{}, 0, "", false, ""
 		}
 	}
 }

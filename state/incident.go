@@ -115,13 +115,20 @@ type Message struct {
 	ID       string
 	Channel  string
 	Audience string
-	Purpose  string // declared, update, page, resolved, rollback, review
+	Purpose  string // declared, update, page, acked, resolved, rollback, review, deployed, change
+	Role     string // of a page: the level
+	Who      string // of a page: whom it calls
 	Text     string
-	Queued   time.Time
+	Queued   time.Time // or corrected
 	Sent     time.Time // zero: not delivered
 	Tries    int
-	Err      string // of the last try
-	Dead     bool   // given up
+	Tried    time.Time // the last try
+	Rest     Duration  // what the service asked for then, real time
+	Err      string    // of the last try
+	Dead     bool      // given up
+	Call     string    // who should be told by telephone instead
+	Ref      string    // what the service calls it, where it says
+	Edits    int       // how often it was corrected
 }
 
 // Presence is one client of the keeper.

@@ -101,6 +101,11 @@ type (
 		ETA      string `json:"eta,omitempty"`
 		Text     string `json:"text"`
 	}
+	// Correct gives a message that was sent other words, where its channel can.
+	Correct struct {
+		ID   string `json:"id"`
+		Text string `json:"text"`
+	}
 	// Ack says "I have it" for a paged level, or says it again before that lapses; an
 	// empty role means every paged one.
 	Ack struct {
@@ -176,6 +181,7 @@ func (HandOver) Verb() string    { return "role.hand-over" }
 func (AddNote) Verb() string     { return "note" }
 func (DraftUpdate) Verb() string { return "update.draft" }
 func (PostUpdate) Verb() string  { return "update.post" }
+func (Correct) Verb() string     { return "message.correct" }
 func (Ack) Verb() string         { return "ack" }
 func (Snooze) Verb() string      { return "snooze" }
 func (Escalate) Verb() string    { return "escalate" }
@@ -203,6 +209,7 @@ func (HandOver) intent()    {}
 func (AddNote) intent()     {}
 func (DraftUpdate) intent() {}
 func (PostUpdate) intent()  {}
+func (Correct) intent()     {}
 func (Ack) intent()         {}
 func (Snooze) intent()      {}
 func (Escalate) intent()    {}
@@ -252,6 +259,7 @@ func init() {
 	admit[AddNote]()
 	admit[DraftUpdate]()
 	admit[PostUpdate]()
+	admit[Correct]()
 	admit[Ack]()
 	admit[Snooze]()
 	admit[Escalate]()

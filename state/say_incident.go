@@ -149,6 +149,16 @@ func (f MessageQueued) say(*Incident, Event) Saying {
 	return Saying{Tag: "message", Text: f.Purpose + " for " + to + " queued", Tone: TonePast}
 }
 
+func (f MessageCorrected) say(in *Incident, _ Event) Saying {
+	what := "message " + f.ID
+	for i := range in.Messages {
+		if m := &in.Messages[i]; m.ID == f.ID {
+			what = m.Purpose + " to " + m.Channel
+		}
+	}
+	return Saying{Tag: "message", Text: what + " corrected, goes out again", Tone: TonePast}
+}
+
 func (f MessageTried) say(in *Incident, _ Event) Saying {
 	what := "message " + f.ID
 	for i := range in.Messages {
@@ -164,7 +174,11 @@ func (f MessageTried) say(in *Incident, _ Event) Saying {
 	case f.OK:
 		return Saying{Tag: "message", Text: what + " delivered" + tries, Tone: ToneGood}
 	case f.Dead:
-		return Saying{Tag: "message", Text: phrase(what+" given up"+tries, f.Err), Tone: ToneBad}
+		what += " given up" + tries
+		if f.Call != "" {
+			what += ", call " + f.Call
+		}
+		return Saying{Tag: "message", Text: phrase(what, f.Err), Tone: ToneBad}
 	}
 	return Saying{Tag: "message", Text: phrase(what+" not delivered"+tries+", will be tried again", f.Err), Tone: ToneWarned}
 }

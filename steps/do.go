@@ -52,6 +52,8 @@ func (e *Engine) do(ctx context.Context, actor state.Actor, intent state.Intent)
 		return e.draftUpdate(v)
 	case state.PostUpdate:
 		return e.postUpdate(actor, v)
+	case state.Correct:
+		return e.correct(actor, v)
 	}
 	return e.doSimple(actor, intent)
 }
@@ -105,7 +107,7 @@ func (e *Engine) simple(actor state.Actor, ok func(*state.Incident) error, facts
 	if ok == nil {
 		ok = func(*state.Incident) error { return nil }
 	}
-	seq, err := e.recordIf(actor, ok, facts...)
+	seq, err := e.recordIf(actor, ok, append(facts, e.sayAcked(actor, facts)...)...)
 	if err != nil {
 		return state.Answer{}, err
 	}
@@ -300,7 +302,7 @@ func (e *Engine) resolve(actor state.Actor, v state.Resolve) (state.Answer, erro
 	if err := open(e.Incident()); err != nil {
 		return state.Answer{}, err
 	}
-	facts := e.say("resolved", map[string]string{"cause": cause}, "team", "stakeholders", "customers")
+	facts := e.say("resolved", map[string]string{"cause": cause}, "alerts", "team", "stakeholders", "customers", "executives")
 	facts = append(facts, state.ItemChecked{Item: "18.cause", Value: cause},
 		state.IncidentResolved{RootCause: cause, ActionItems: v.ActionItems})
 	return e.simple(actor, func(in *state.Incident) error {

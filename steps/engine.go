@@ -30,8 +30,12 @@ type Checker interface {
 
 // Messenger renders messages and knows which channels an audience has.
 type Messenger interface {
-	Render(purpose string, in *state.Incident, now time.Time, extra map[string]string) (string, error)
+	Render(occasion, audience string, in *state.Incident, now time.Time, extra map[string]string) (string, error)
+	// Channels has two audiences beside the runbook's: "alerts" are those of "pages" that
+	// want to know who has it and that it is over, "changes" those that want to know of
+	// every change to production.
 	Channels(audience string) []string
+	Corrects(channel string) bool // it can change what it has sent
 }
 
 // Samples keeps the readings for replay. Add must not block on the disk.

@@ -207,7 +207,7 @@ func TestThePolicyIsTheOneOfTheDeclaration(t *testing.T) {
 // templated renders what the Engine gives a page to tell.
 type templated struct{ channels }
 
-func (templated) Render(p string, _ *state.Incident, _ time.Time, extra map[string]string) (string, error) {
+func (templated) Render(p, _ string, _ *state.Incident, _ time.Time, extra map[string]string) (string, error) {
 	return strings.Join([]string{p, extra["who"], extra["step"], extra["metric"], extra["rollback"], extra["join"]}, "|"), nil
 }
 

@@ -125,10 +125,19 @@ type nothing struct{}
 func (nothing) Check(context.Context, runbook.Environment, runbook.Check) (string, error) {
 	return "200", nil
 }
-func (nothing) Render(p string, in *state.Incident, _ time.Time, _ map[string]string) (string, error) {
-	return p + " " + in.ID, nil
+func (nothing) Render(occasion, audience string, in *state.Incident, _ time.Time, _ map[string]string) (string, error) {
+	if audience == "customers" && (occasion == "update" || occasion == "declared") {
+		occasion = audience
+	}
+	return occasion + " " + in.ID, nil
 }
-func (nothing) Channels(string) []string                  { return []string{"#incidents"} }
+func (nothing) Channels(audience string) []string {
+	if audience == "alerts" || audience == "changes" {
+		return nil
+	}
+	return []string{"#incidents"}
+}
+func (nothing) Corrects(string) bool                      { return true }
 func (nothing) Add(...state.Sample) (string, error)       { return "", nil }
 func (nothing) Flush() error                              { return nil }
 func (nothing) Write(b []byte) (int, error)               { return len(b), nil }

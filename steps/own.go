@@ -70,7 +70,7 @@ func (s sending) letters(job Job) ([]letter, error) {
 		text := job.Values["text"]
 		if text == "" {
 			var err error
-			if text, err = s.e.o.Messenger.Render(template(s.purpose, a), job.Incident, s.e.Now(), map[string]string{"head": s.e.head()}); err != nil {
+			if text, err = s.e.o.Messenger.Render(s.purpose, a, job.Incident, s.e.Now(), map[string]string{"head": s.e.head()}); err != nil {
 				return nil, err
 			}
 		}

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"fmt"
+	"maps"
 
 	"mayday/state"
 )
@@ -17,11 +18,15 @@ func (e *Engine) sayOn(purpose string, extra map[string]string, channels []strin
 	in := e.Incident()
 	var out []state.Fact
 	sent := map[string]bool{}
+	extra = maps.Clone(extra)
+	if extra == nil {
+		extra = map[string]string{}
+	}
+	extra["head"] = e.head()
 	for _, a := range audiences {
-		name := template(purpose, a)
-		text, err := e.o.Messenger.Render(name, in, e.Now(), extra)
+		text, err := e.o.Messenger.Render(purpose, a, in, e.Now(), extra)
 		if err != nil {
-			out = append(out, state.Warned{Text: state.Clean("message " + name + " not sent: " + err.Error()), Sticky: true})
+			out = append(out, state.Warned{Text: state.Clean("message " + purpose + " not sent: " + err.Error()), Sticky: true})
 			continue
 		}
 		on := channels
@@ -33,19 +38,12 @@ func (e *Engine) sayOn(purpose string, extra map[string]string, channels []strin
 				continue
 			}
 			sent[ch] = true
-			out = append(out, e.message(purpose, ch, a, text))
+			m := e.message(purpose, ch, a, text)
+			m.Role, m.Who = extra["role"], extra["who"]
+			out = append(out, m)
 		}
 	}
 	return out
-}
-
-// template names the text for an audience: customers get their own words for what
-// would otherwise tell them about war rooms.
-func template(purpose, audience string) string {
-	if audience == "customers" && (purpose == "update" || purpose == "declared") {
-		return "customers"
-	}
-	return purpose
 }
 
 func (e *Engine) message(purpose, channel, audience, text string) state.MessageQueued {
@@ -70,7 +68,7 @@ func (e *Engine) draftUpdate(v state.DraftUpdate) (state.Answer, error) {
 	if v.ETA != "" {
 		in.ETA = v.ETA
 	}
-	text, err := e.o.Messenger.Render(template("update", v.Audience), in, e.Now(), map[string]string{"head": e.head()})
+	text, err := e.o.Messenger.Render("update", v.Audience, in, e.Now(), map[string]string{"head": e.head()})
 	return state.Answer{Text: text}, err
 }
 

@@ -86,5 +86,5 @@ func (e *Engine) closeAttempt(in *state.Incident) {
 			return
 		}
 	}
-	e.must(e.mayday(), e.say("rollback", map[string]string{"target": r.Target, "reason": rb.Trigger, "verified": rb.Verified}, "team", "stakeholders")...)
+	e.must(e.mayday(), e.sayRolledBack(r.Target, rb.Trigger, rb.Verified)...)
 }

@@ -202,7 +202,7 @@ func (e *Engine) rollbackDone(actor state.Actor, r *state.Rollout, seen Verifica
 	if r.ID == state.UndoID {
 		e.spawn(e.layProbes) // {old} is another version now
 	}
-	e.must(e.mayday(), e.say("rollback", map[string]string{"target": r.Target, "reason": trigger, "verified": seen.Text}, "team", "stakeholders")...)
+	e.must(e.mayday(), e.sayRolledBack(r.Target, trigger, seen.Text)...)
 }
 
 // stopped ends what ran when the rollback came: it was cancelled by it.

@@ -324,7 +324,9 @@ func (e *Engine) finishRollout(actor state.Actor, r *state.Rollout, item, run st
 				{Name: "output", Value: run, File: "output/" + run + ".log"}}},
 	}
 	if r.Production {
-		facts = append(facts, state.StatusChanged{To: state.Monitoring, Why: r.Version + " is in production"})
+		what := r.Version + " is in production"
+		facts = append(facts, state.StatusChanged{To: state.Monitoring, Why: what})
+		facts = append(facts, e.say("change", map[string]string{"what": what + ", by " + r.Strategy}, "changes")...)
 	}
 	_, err := e.recordIf(actor, e.current(r), facts...)
 	if state.HasCode(err, "journal") {

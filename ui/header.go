@@ -396,6 +396,9 @@ func (m *Model) trouble() string {
 		}
 		out = append(out, text)
 	}
+	if text := unheard(s.Incident); text != "" && s.Incident.Open() {
+		out = append(out, text)
+	}
 	if n := len(s.Incident.Warnings); n > 0 && s.Incident.Open() {
 		text := s.Incident.Warnings[n-1]
 		if n > 1 {

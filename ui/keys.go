@@ -53,6 +53,8 @@ func actionKeys() []binding {
 			why: whyNoOverride, do: (*Model).override},
 		{keys: []string{"n"}, short: "note", in: live, acts: true, help: "write a note into the timeline", why: whyEnded, do: (*Model).note},
 		{keys: []string{"u"}, short: "update", in: live | replaying, acts: true, help: "send a status update", why: whyEnded, do: (*Model).update},
+		{keys: []string{"i"}, in: live | replaying, help: "the messages: how each fares, whom to call where one did not arrive; correct one or send it again",
+			why: whyNoMessages, do: (*Model).messages},
 		{keys: []string{"e"}, short: "escalate", in: live | replaying, acts: true, help: "escalate, acknowledge or snooze a page",
 			why: whyNoLevels, do: (*Model).escalate},
 		{keys: []string{"a"}, called: "ack", in: live | replaying, acts: true, help: "acknowledge every page: I have it", why: whyNoPage, do: (*Model).ack},

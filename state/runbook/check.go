@@ -21,9 +21,10 @@ var (
 	strategies = []string{"canary", "blue-green", "rolling", "immediate", "script"}
 	gateWords  = []string{"pass", "wait", "ask", "rollback"}
 	exits      = []string{"finish", "rollback"}
-	kinds      = []string{"webhook"}
+	kinds      = []string{"webhook", "slack", "teams", "mail", "pagerduty", "statuspage", "shoutrrr", "command"}
+	mailTLS    = []string{"starttls", "implicit"}
 	audiences  = []string{"team", "stakeholders", "customers", "executives", "reviewers", "pages"}
-	purposes   = []string{"declared", "update", "customers", "resolved", "page", "review", "rollback", "deployed"}
+	purposes   = []string{"declared", "update", "resolved", "page", "acked", "review", "rollback", "deployed", "change"}
 	probeRoles = []string{string(state.RoleNew), string(state.RoleOld), string(state.RoleAll), string(state.RoleFix), string(state.RoleDisplay)}
 	roles      = []string{state.OnCall, state.Senior, state.Manager, state.Commander, state.Executives, state.Driver,
 		state.Reviewer, state.CommsLead, state.Scribe}
@@ -47,9 +48,7 @@ func (r *Runbook) check(b *binder) {
 	r.checkGate(b)
 	r.checkPeople(b)
 	r.checkChannels(b)
-	for _, name := range slices.Sorted(maps.Keys(r.Templates)) {
-		b.word("templates."+name, "template", name, purposes)
-	}
+	r.checkLetters(b)
 }
 
 // word refuses what is not one of the words.

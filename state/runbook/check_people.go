@@ -85,30 +85,3 @@ func (r *Runbook) channelNames() []string {
 	}
 	return out
 }
-
-func (r *Runbook) checkChannels(b *binder) {
-	seen := map[string]bool{}
-	for i, c := range r.Channels {
-		path := "channels[" + strconv.Itoa(i) + "]"
-		if seen[c.Name] {
-			b.fail(path, "a channel %q is there twice", c.Name)
-		}
-		seen[c.Name] = true
-		b.word(path+".kind", "kind of channel", c.Kind, kinds)
-		ways := 0
-		for _, s := range []string{c.URL, c.URLEnv, c.URLFile} {
-			if s != "" {
-				ways++
-			}
-		}
-		if ways != 1 {
-			b.fail(path, "%s needs one of url, url_env (the name of an environment variable) and url_file", path)
-		}
-		if c.URL != "" {
-			b.url(path+".url", c.URL)
-		}
-		for j, a := range c.Audiences {
-			b.word(path+".audiences["+strconv.Itoa(j)+"]", "audience", a, audiences)
-		}
-	}
-}

@@ -50,6 +50,8 @@ func preset(v reflect.Value, name string) {
 		*x = DNS{Type: "A"}
 	case *Channel:
 		*x = Channel{Kind: "webhook", Audiences: []string{"team", "stakeholders", "reviewers", "pages"}}
+	case *Mail:
+		*x = Mail{TLS: "starttls"}
 	}
 }
 
@@ -98,11 +100,7 @@ func (r *Runbook) finish(b *binder) {
 		}
 	}
 	for i := range r.Channels {
-		c := &r.Channels[i]
-		c.URLFile = r.abs(c.URLFile, "")
-		if c.Name == "" {
-			c.Name = c.Kind
-		}
+		r.channel(&r.Channels[i])
 	}
 	r.expand(b)
 	for i := range r.Probes {
@@ -121,6 +119,21 @@ func (r *Runbook) finish(b *binder) {
 				p.Alerts.From = "alertmanager"
 			}
 		}
+	}
+}
+
+func (r *Runbook) channel(c *Channel) {
+	c.URLFile, c.TokenFile = r.abs(c.URLFile, ""), r.abs(c.TokenFile, "")
+	if c.Name == "" {
+		c.Name = c.Kind
+	}
+	r.command(c.Command)
+	if m := c.Mail; m != nil {
+		m.PasswordFile, m.CAFile = r.abs(m.PasswordFile, ""), r.abs(m.CAFile, "")
+		if m.Port == 0 && m.TLS == "implicit" {
+			m.Port = 465
+		}
+		m.Port = cmp.Or(m.Port, 587)
 	}
 }
 

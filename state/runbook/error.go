@@ -84,6 +84,9 @@ func (e *Error) excerpt(is Issue) string {
 
 var address = regexp.MustCompile(`(https?://[^/\s"']+/)[^\s"']+`)
 
+// service matches URLs of services, whose tokens stand where hosts and users do.
+var service = regexp.MustCompile(`[a-z][a-z0-9+.-]*://[^\s"']+`)
+
 // misplaced matches secrets that somebody wrote where only their file or variable
 // belongs, and passwords in addresses.
 var misplaced = regexp.MustCompile(`(?i)((?:password|credentials|secrets?|token)["']?\s*:\s*|://[^/\s:@"']*:)[^\s,}\]@][^,}@]*`)
@@ -93,6 +96,12 @@ func (e *Error) line(n int) string {
 	text := state.CleanLines(e.source[n-1])
 	text = misplaced.ReplaceAllString(text, "${1}…")
 	if n >= e.secret[0] && n < e.secret[1] {
+		text = service.ReplaceAllStringFunc(text, func(s string) string {
+			if strings.HasPrefix(s, "http") {
+				return s
+			}
+			return s[:strings.Index(s, "://")+3] + "…"
+		})
 		text = address.ReplaceAllString(text, "${1}…")
 	}
 	if r := []rune(text); len(r) > 160 {

@@ -28,7 +28,7 @@ type Runbook struct {
 	Rollback     Rollback                        `yaml:"rollback"`
 	People       []Person                        `yaml:"people"`
 	Channels     []Channel                       `yaml:"channels"`
-	Templates    map[string]string               `yaml:"templates"` // purpose to text/template: declared, update, customers, resolved, page, review, rollback
+	Templates    map[string]string               `yaml:"templates"` // LetterNames to text/template over a Letter
 	Severities   map[state.Severity]state.Policy `yaml:"severities"`
 	WarRoom      string                          `yaml:"war_room"` // a link; {incident} is replaced
 	Tracker      string                          `yaml:"tracker"`  // a link; {issue} is replaced
@@ -289,11 +289,32 @@ type Person struct {
 // and is never journaled or shown.
 type Channel struct {
 	Name      string   `yaml:"name"`
-	Kind      string   `yaml:"kind"` // webhook
-	URL       string   `yaml:"url"`
+	Kind      string   `yaml:"kind"` // webhook (default), slack, teams, mail, pagerduty, statuspage, shoutrrr, command
+	URL       string   `yaml:"url"`  // a webhook's; of slack with a token, pagerduty and statuspage: another server than the service's
 	URLEnv    string   `yaml:"url_env"`
 	URLFile   string   `yaml:"url_file"`
 	Audiences []string `yaml:"audiences"` // team, stakeholders, customers, executives, reviewers, pages; default team, stakeholders, reviewers, pages
+
+	TokenEnv   string   `yaml:"token_env"` // slack: a bot's; pagerduty: the routing key; statuspage: the API key
+	TokenFile  string   `yaml:"token_file"`
+	Room       string   `yaml:"room"`       // slack with a token: the channel's id, or its name
+	Page       string   `yaml:"page"`       // statuspage: the page's id
+	Components []string `yaml:"components"` // statuspage: ids of what the incident breaks
+	Mail       *Mail    `yaml:"mail"`
+	Command    *Command `yaml:"command"`
+}
+
+// Mail says by which server messages are mailed, and to whom.
+type Mail struct {
+	Host         string   `yaml:"host"`
+	Port         int      `yaml:"port"`    // default 587, with implicit TLS 465
+	TLS          string   `yaml:"tls"`     // starttls (default) or implicit: never without
+	CAFile       string   `yaml:"ca_file"` // default: the system's
+	User         string   `yaml:"user"`
+	PasswordEnv  string   `yaml:"password_env"`
+	PasswordFile string   `yaml:"password_file"`
+	From         string   `yaml:"from"`
+	To           []string `yaml:"to"`
 }
 
 // Drill marks a runbook that a practice range wrote.

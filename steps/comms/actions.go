@@ -110,10 +110,8 @@ func (p *Post) reachable(ctx context.Context, in *state.Incident, channel string
 	}
 	switch {
 	case last.ID == "":
-		if err := p.Reach(ctx, channel); err != nil {
-			return "", err
-		}
-		return "no message yet; its server answers", nil
+		seen, err := p.Reach(ctx, channel)
+		return "no message yet; " + seen, err
 	case last.Sent.IsZero():
 		return "", &state.Problem{Code: "undelivered", What: "the last message was not delivered", Why: last.Err}
 	}

@@ -3,6 +3,8 @@ package comms
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"sync"
 	"time"
@@ -17,13 +19,17 @@ const MaxTries = 20
 // Senders at a time, for pages and for everything else.
 const lanes = 4
 
-// NextTry gives how long (real time) to wait after that many tries: 2 s, doubled
-// each time, at most a minute.
-func NextTry(tries int) time.Duration {
+// NextTry gives how long (real time) to wait after that many tries of a message: 2 s,
+// doubled each time, at most a minute, and all of it a quarter shorter or longer, by
+// the message: many that failed together do not come back together.
+func NextTry(id string, tries int) time.Duration {
 	if tries <= 0 {
 		return 0
 	}
-	return min(2*time.Second<<min(tries-1, 10), time.Minute)
+	h := fnv.New32a()
+	_, _ = fmt.Fprint(h, id, tries)
+	share := 0.75 + float64(h.Sum32()%1024)/2048
+	return time.Duration(share * float64(min(2*time.Second<<min(tries-1, 10), time.Minute)))
 }
 
 // pending reports whether a message waits to be delivered.
@@ -31,11 +37,22 @@ func pending(m state.Message) bool { return m.Sent.IsZero() && !m.Dead && m.Trie
 
 // waits gives how long, in real time, until a message may be tried.
 func waits(in *state.Incident, m state.Message, now time.Time) time.Duration {
-	after := time.Duration(0)
-	for n := 1; n <= m.Tries; n++ {
-		after += NextTry(n)
+	if m.Tries == 0 {
+		return 0
 	}
-	return after - in.Clock.Real(now.Sub(m.Queued))
+	return NextTry(m.ID, m.Tries) - in.Clock.Real(now.Sub(m.Tried))
+}
+
+// rests gives how long, in real time, channels want to be left alone yet: what a
+// service asks for holds for all messages, and for the next keeper too.
+func rests(in *state.Incident, now time.Time) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, m := range in.Messages {
+		if left := m.Rest.D() - in.Clock.Real(now.Sub(m.Tried)); m.Rest > 0 && left > out[m.Channel] {
+			out[m.Channel] = left
+		}
+	}
+	return out
 }
 
 // lane is what a message queues in: a channel's messages keep their order, and
@@ -45,7 +62,12 @@ type lane struct {
 	page    bool
 }
 
-func laneOf(m state.Message) lane { return lane{m.Channel, m.Purpose == "page"} }
+func laneOf(m state.Message) lane { return lane{m.Channel, urgent(m)} }
+
+// urgent are pages, and what is said of them later: it must not overtake them.
+func urgent(m state.Message) bool {
+	return m.Purpose == "page" || m.Purpose == "acked" || m.Audience == Alerts
+}
 
 // Due gives the messages to try at now (incident clock), pages first, then the
 // oldest. Of each channel's pages, and of its other messages, only the first that
@@ -57,13 +79,13 @@ func Due(in *state.Incident, now time.Time) []state.Message {
 
 // schedule is Due, and how long (real time) until more is due; 0 means nothing waits.
 func schedule(in *state.Incident, now time.Time) (due []state.Message, next time.Duration) {
-	first := map[lane]bool{}
+	first, rest := map[lane]bool{}, rests(in, now)
 	for _, m := range in.Messages {
 		if !pending(m) || first[laneOf(m)] {
 			continue
 		}
 		first[laneOf(m)] = true
-		w := waits(in, m, now)
+		w := max(waits(in, m, now), rest[m.Channel])
 		if w <= 0 {
 			due = append(due, m)
 		} else if next == 0 || w < next {
@@ -89,15 +111,18 @@ type Queue interface {
 
 // Outbox delivers what the journal says is queued.
 type Outbox struct {
-	send func(ctx context.Context, incident string, m state.Message) error
+	send func(ctx context.Context, in *state.Incident, m state.Message) (ref string, err error)
+	call func(in *state.Incident, m state.Message) string
 }
 
 // NewOutbox makes the outbox of a Post.
-func NewOutbox(p *Post) *Outbox { return &Outbox{send: p.Send} }
+func NewOutbox(p *Post) *Outbox { return &Outbox{p.Send, p.Call} }
 
 // tried is a finished try.
 type tried struct {
+	in  *state.Incident // as it was sent
 	m   state.Message
+	ref string
 	err error
 }
 
@@ -105,7 +130,7 @@ type tried struct {
 // cut short is not recorded: whoever keeps the incident next tries it again. The
 // result is always nil: what fails is recorded with its message.
 func (o *Outbox) Run(ctx context.Context, q Queue) error {
-	r := &round{o: o, q: q, done: make(chan tried), busy: map[string]bool{}, rest: map[string]time.Time{}, again: map[string]time.Time{},
+	r := &round{o: o, q: q, done: make(chan tried), busy: map[string]bool{},
 		slots: map[bool]chan struct{}{true: make(chan struct{}, lanes), false: make(chan struct{}, lanes)}}
 	for ctx.Err() == nil {
 		changed := q.Changed() // before the look, so that no change falls between
@@ -134,8 +159,6 @@ type round struct {
 	q       Queue
 	done    chan tried
 	busy    map[string]bool        // messages being sent, or sent and not yet recorded
-	again   map[string]time.Time   // messages that failed, real time: after a keeper's absence all are overdue
-	rest    map[string]time.Time   // channels that asked to be left alone, real time
 	slots   map[bool]chan struct{} // by whether it is for pages
 	unsaid  []state.MessageTried   // what the journal did not take yet
 	senders sync.WaitGroup
@@ -156,10 +179,6 @@ func (r *round) start(ctx context.Context) time.Duration {
 		if r.busy[m.ID] {
 			continue
 		}
-		if left := max(time.Until(r.rest[m.Channel]), time.Until(r.again[m.ID])); left > 0 {
-			wake = min(wake, left)
-			continue
-		}
 		slot := r.slots[laneOf(m).page]
 		select {
 		case slot <- struct{}{}:
@@ -168,9 +187,9 @@ func (r *round) start(ctx context.Context) time.Duration {
 		}
 		r.busy[m.ID] = true
 		r.senders.Go(func() {
-			err := r.o.send(ctx, in.ID, m)
+			ref, err := r.o.send(ctx, in, m)
 			<-slot
-			r.done <- tried{m, err}
+			r.done <- tried{in, m, ref, err}
 		})
 	}
 	return wake
@@ -181,13 +200,12 @@ func (r *round) finish(ctx context.Context, t tried) {
 	if t.err != nil && ctx.Err() != nil {
 		return // cut short by us: not the channel's failure
 	}
-	f := state.MessageTried{ID: t.m.ID, OK: t.err == nil, Tries: t.m.Tries + 1}
+	f := state.MessageTried{ID: t.m.ID, OK: t.err == nil, Tries: t.m.Tries + 1, Ref: state.Clean(t.ref)}
 	if t.err != nil {
 		f.Err = state.Clean(t.err.Error())
-		f.Dead = Permanent(t.err) || f.Tries >= MaxTries
-		r.again[t.m.ID] = time.Now().Add(NextTry(f.Tries))
-		if after := RetryAfter(t.err); after > 0 {
-			r.rest[t.m.Channel] = time.Now().Add(after)
+		f.Rest = state.Duration(RetryAfter(t.err))
+		if f.Dead = Permanent(t.err) || f.Tries >= MaxTries; f.Dead {
+			f.Call = state.Clean(r.o.call(t.in, t.m))
 		}
 	}
 	r.unsaid = append(r.unsaid, f)

@@ -2,15 +2,15 @@ package comms
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"mayday/state"
 	"mayday/state/runbook"
@@ -28,7 +28,7 @@ func incident() *state.Incident {
 
 func post(t *testing.T, rb *runbook.Runbook) *Post {
 	t.Helper()
-	p, err := New(rb)
+	p, err := New(rb, kinds(func(runbook.Channel) *stub { return &stub{reach: func() (string, error) { return "it answers", nil }} }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,20 +39,34 @@ func TestBuiltInMessages(t *testing.T) {
 	p := post(t, &runbook.Runbook{WarRoom: "https://meet/{incident}", Tracker: "https://tracker/{issue}"})
 	in := incident()
 	in.Facts["version"], in.Facts["baseline"] = "v1.2.4", "v1.2.3"
-	extra := map[string]string{"head": "9f2c01ab", "role": "engineering manager", "who": "Carol", "target": "v1.2.3", "reason": "R", "verified": "50 of 50", "cause": "a secret weakness"}
+	extra := map[string]string{"head": "9f2c01ab", "role": "engineering manager", "who": "Carol", "target": "v1.2.3", "reason": "R", "verified": "50 of 50", "cause": "a secret weakness", "what": "v1.2.4 is in production"}
+	in.ActionItems = []string{"add validation"}
 	now := night.Add(47 * time.Minute)
 	for purpose, says := range map[string][]string{
 		"declared": {"INCIDENT DECLARED: SEV1", "Title: Payment Gateway Down", "Impact: All payments", "2026-11-22 03:14 UTC", "Status: Investigating",
 			"updates every 15 minutes", "Incident Commander: alice", "War Room: https://meet/INC-20261122-01", "https://tracker/PROD-2847", "#sev1", "9f2c01ab"},
-		"update":    {"INCIDENT UPDATE: SEV1 (47 minutes)", "Next update in 15 minutes (04:16 UTC)", "9f2c01ab", "a secret weakness"},
-		"customers": {"shop: we are looking into a problem", "write again by 04:16 UTC"},
-		"resolved":  {"INCIDENT RESOLVED: SEV1", "Duration: 47 minutes", "Hotfix deployed (v1.2.4)", "4 hours", "48 hours"},
-		"page":      {"PAGE SEV1: Carol, you are needed as engineering manager", "mayday ack --incident INC-20261122-01"},
-		"review":    {"REVIEW NEEDED", "mayday approve"},
-		"rollback":  {"Production runs v1.2.3 again", "Reason: R", "Verified: 50 of 50"},
-		"deployed":  {"HOTFIX DEPLOYED: SEV1 shop v1.2.4", "Before: v1.2.3"},
+		"update":              {"INCIDENT UPDATE: SEV1 (47 minutes)", "Next update in 15 minutes (04:16 UTC)", "9f2c01ab", "a secret weakness"},
+		"customers":           {"shop: we are looking into a problem", "write again by 04:16 UTC"},
+		"resolved":            {"INCIDENT RESOLVED: SEV1", "Duration: 47 minutes", "Hotfix deployed (v1.2.4)", "4 hours", "48 hours"},
+		"page":                {"PAGE SEV1: Carol, you are needed as engineering manager", "mayday ack --incident INC-20261122-01"},
+		"review":              {"REVIEW NEEDED", "mayday approve"},
+		"rollback":            {"Production runs v1.2.3 again", "Reason: R", "Verified: 50 of 50"},
+		"deployed":            {"HOTFIX DEPLOYED: SEV1 shop v1.2.4", "Before: v1.2.3"},
+		"acked":               {"Carol has it: engineering manager"},
+		"change":              {"v1.2.4 is in production: shop"},
+		"resolved.customers":  {"it works again"},
+		"resolved.executives": {"SEV1 is over", "To do: add validation"},
+		"declared.executives": {"In command: alice"},
+		"update.customers":    {"write again by 04:16 UTC"},
+		"rollback.customers":  {"took a change back"},
+		"deployed.customers":  {"Our fix is in place"},
+		"declared.team":       {"INCIDENT DECLARED"},
 	} {
-		got, err := p.Render(purpose, in, now, extra)
+		occasion, audience, _ := strings.Cut(purpose, ".")
+		if purpose == "customers" {
+			occasion, audience = "update", purpose
+		}
+		got, err := p.Render(occasion, audience, in, now, extra)
 		if err != nil {
 			t.Errorf("%s: %v", purpose, err)
 		}
@@ -61,7 +75,10 @@ func TestBuiltInMessages(t *testing.T) {
 				t.Errorf("%s does not say %q:\n%s", purpose, s, got)
 			}
 		}
-		if (purpose == "customers" || purpose == "resolved") && (strings.Contains(got, "alice") || strings.Contains(got, "weakness") || strings.Contains(got, "meet/")) {
+		if !strings.HasSuffix(got, "\n\nJournal head: 9f2c01ab") {
+			t.Errorf("%s does not end with the journal's head:\n%s", purpose, got)
+		}
+		if (audience == "customers" || purpose == "resolved") && (strings.Contains(got, "alice") || strings.Contains(got, "weakness") || strings.Contains(got, "meet/")) {
 			t.Errorf("%s says too much:\n%s", purpose, got)
 		}
 		if strings.Contains(got, "<no value>") || strings.Contains(got, "\n\n\n") {
@@ -69,7 +86,7 @@ func TestBuiltInMessages(t *testing.T) {
 		}
 	}
 	in.Drill = "good"
-	if got, _ := p.Render("page", in, now, nil); !strings.HasPrefix(got, "DRILL") {
+	if got, _ := p.Render("page", "pages", in, now, nil); !strings.HasPrefix(got, "DRILL") {
 		t.Errorf("a drill's page: %s", got)
 	}
 }
@@ -78,91 +95,151 @@ func TestRunbookTemplates(t *testing.T) {
 	p := post(t, &runbook.Runbook{Templates: map[string]string{"update": "{{.Severity}} {{.Extra.nothing}}{{lower .Title}}"}})
 	in := incident()
 	in.Title = "\x1b[31mDown\x1b[0m"
-	if got, err := p.Render("update", in, night, nil); err != nil || got != "SEV1 down" {
+	if got, err := p.Render("update", "team", in, night, nil); err != nil || got != "SEV1 down" {
 		t.Errorf("%q %v", got, err)
 	}
+	p = post(t, &runbook.Runbook{Templates: map[string]string{"update.executives": "for you", "resolved": "all get this"}})
+	for audience, want := range map[string]string{"executives": "for you", "customers": "shop: we are looking"} {
+		if got, err := p.Render("update", audience, in, night, nil); err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("%q %v", got, err)
+		}
+	}
+	if got, _ := p.Render("resolved", "customers", in, night, nil); got != "all get this" {
+		t.Errorf("the runbook's words come after the built-in ones: %q", got)
+	}
 	for name, text := range map[string]string{"update": "{{.Nope}}", "page": "{{", "other": "x"} {
-		if _, err := New(&runbook.Runbook{Templates: map[string]string{name: text}}); !state.HasCode(err, "template") || !strings.Contains(err.Error(), name) {
+		if _, err := New(&runbook.Runbook{Templates: map[string]string{name: text}}, nil); !state.HasCode(err, "template") || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// server answers with what the test says and keeps what it got.
-func server(t *testing.T, answer http.HandlerFunc) *httptest.Server {
-	s := httptest.NewServer(answer)
-	t.Cleanup(s.Close)
-	return s
+// stub is a channel that does what the test says.
+type stub struct {
+	secrets  []string
+	send     func(l Letter) (string, error)
+	reach    func() (string, error)
+	alerts   bool
+	corrects bool
+}
+
+func (s *stub) Send(_ context.Context, l Letter) (string, error) { return s.send(l) }
+func (s *stub) Reach(context.Context) (string, error)            { return s.reach() }
+func (s *stub) Secrets() []string                                { return s.secrets }
+func (s *stub) Alerts() bool                                     { return s.alerts }
+func (s *stub) Corrects() bool                                   { return s.corrects }
+
+// kinds makes every channel with make.
+func kinds(make func(c runbook.Channel) *stub) map[string]Make {
+	return map[string]Make{"": func(c runbook.Channel) (Channel, error) { return make(c), nil }}
 }
 
 func TestSend(t *testing.T) {
-	var got map[string]string
-	var key string
-	s := server(t, func(w http.ResponseWriter, r *http.Request) {
-		key = r.Header.Get("Idempotency-Key")
-		b, _ := io.ReadAll(r.Body)
-		_ = json.Unmarshal(b, &got)
-	})
-	t.Setenv("TEAM_HOOK", s.URL+"/services/T0000000000000000SECRET")
-	p := post(t, &runbook.Runbook{Channels: []runbook.Channel{{Name: "team", URLEnv: "TEAM_HOOK"}}})
-	m := state.Message{ID: "m42-0", Channel: "team", Audience: "team", Purpose: "update", Text: "we \"know\""}
-	if err := p.Send(t.Context(), "INC-1", m); err != nil {
+	var got Letter
+	p, err := New(&runbook.Runbook{Channels: []runbook.Channel{{Name: "team"}}}, kinds(func(runbook.Channel) *stub {
+		return &stub{send: func(l Letter) (string, error) { got = l; return "C1:2", nil }}
+	}))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if key != "INC-1/m42-0" || got["text"] != m.Text || got["incident"] != "INC-1" || got["purpose"] != "update" || got["audience"] != "team" || got["id"] != "m42-0" {
-		t.Errorf("key %q, body %v", key, got)
+	m := state.Message{ID: "m42-0", Channel: "team", Text: "we \"know\""}
+	if ref, err := p.Send(t.Context(), incident(), m); err != nil || ref != "C1:2" || got.Key != "INC-20261122-01/m42-0" || got.Message.Text != m.Text {
+		t.Errorf("%q %v: %+v", ref, err, got)
+	}
+	m.Edits = 2
+	if _, err := p.Send(t.Context(), incident(), m); err != nil || got.Key != "INC-20261122-01/m42-0/2" {
+		t.Errorf("%v: key %q", err, got.Key)
+	}
+	m.Channel = "gone"
+	if _, err := p.Send(t.Context(), incident(), m); !Permanent(err) || !state.HasCode(err, "no-channel") {
+		t.Errorf("%v", err)
+	}
+	if _, err := New(&runbook.Runbook{Channels: []runbook.Channel{{Name: "team", Kind: "pigeon"}}}, nil); !state.HasCode(err, "no-channel") {
+		t.Errorf("%v", err)
 	}
 }
 
-func TestFailuresAreSortedAndHoldNoSecret(t *testing.T) {
+func TestFailuresHoldNoSecret(t *testing.T) {
 	secret := "T0000000000000000SECRET"
-	var code int
-	var header string
-	s := server(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Retry-After", header)
-		w.Header().Set("Location", "http://elsewhere/")
-		w.WriteHeader(code)
-		_, _ = io.WriteString(w, "\x1b[2Jno such hook "+r.URL.Path)
-	})
-	file := filepath.Join(t.TempDir(), "url")
-	if err := os.WriteFile(file, []byte(s.URL+"/x/"+secret+"\n"), 0o600); err != nil {
+	ch := &stub{send: func(Letter) (string, error) {
+		f := Refused("team", "no such hook /"+secret+" nor\nLATERSECRET", true)
+		f.After = time.Hour
+		return "", f
+	}, reach: func() (string, error) { return "it is " + secret, errors.New("plain " + secret) }}
+	p, err := New(&runbook.Runbook{Channels: []runbook.Channel{{Name: "team"}}}, kinds(func(runbook.Channel) *stub { ch.secrets = []string{secret}; return ch }))
+	if err != nil {
 		t.Fatal(err)
 	}
-	p := post(t, &runbook.Runbook{Channels: []runbook.Channel{{Name: "team", URLFile: file}, {Name: "unset", URLEnv: "MAYDAY_TEST_UNSET"},
-		{Name: "gone", URL: "http://127.0.0.1:1/" + secret}}})
-	for _, tc := range []struct {
-		channel   string
-		code      int
-		header    string
-		permanent bool
-		after     time.Duration
-	}{
-		{"team", 500, "", false, 0}, {"team", 503, "7", false, 7 * time.Second}, {"team", 429, "99999", false, longestWait},
-		{"team", 404, "", true, 0}, {"team", 302, "", true, 0}, {"unset", 0, "", true, 0}, {"gone", 0, "", false, 0}, {"unknown", 0, "", true, 0},
+	ch.secrets = append(ch.secrets, "LATERSECRET") // put right while mayday runs
+	_, err = p.Send(t.Context(), incident(), state.Message{Channel: "team"})
+	if !Permanent(err) || RetryAfter(err) != longestWait || strings.Contains(err.Error(), "SECRET") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v", err)
+	}
+	seen, err := p.Reach(t.Context(), "team")
+	if strings.Contains(seen, secret) || err == nil || strings.Contains(err.Error(), secret) || Permanent(err) {
+		t.Errorf("%q %v", seen, err)
+	}
+}
+
+func TestSecretsInAddresses(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://hooks.example.com/services/T000000000000001/x":          "T000000000000001",
+		"https://u:geheim@example.com/":                                  "geheim",
+		"https://example.com/w?sig=abcdefgh&sp=x":                        "abcdefgh",
+		"telegram://110201543:AAHdqTcvCH1vGWJxfSeofSAs@telegram?chats=1": "AAHdqTcvCH1vGWJxfSeofSAs",
+		"ntfy://averylongsecrettopic01@ntfy.sh/":                         "averylongsecrettopic01",
 	} {
-		code, header = tc.code, tc.header
-		err := p.Send(t.Context(), "INC-1", state.Message{ID: "m1", Channel: tc.channel})
-		if err == nil || Permanent(err) != tc.permanent || RetryAfter(err) != tc.after {
-			t.Errorf("%s %d: permanent %v, after %s: %v", tc.channel, tc.code, Permanent(err), RetryAfter(err), err)
-		}
-		if err != nil && (strings.Contains(err.Error(), "SECRET") || strings.Contains(err.Error(), "\x1b")) {
-			t.Errorf("%s %d tells the secret: %v", tc.channel, tc.code, err)
-		}
-		if state.AsProblem(err).Do == "" {
-			t.Errorf("%s %d does not say what to do: %v", tc.channel, tc.code, err)
+		if got := AddressSecrets(runbook.Channel{Name: "a", URL: raw}); !slices.Contains(got, want) || !slices.Contains(got, raw) {
+			t.Errorf("%s: %q", raw, got)
 		}
 	}
-	if got := strings.Join(p.Secrets(), " "); !strings.Contains(got, secret) {
-		t.Errorf("secrets %q", got)
+}
+
+func TestWhomToCall(t *testing.T) {
+	p := post(t, &runbook.Runbook{People: []runbook.Person{{Name: "Alice", Contact: "+49 30 1", Roles: []string{state.OnCall}},
+		{Name: "Carol", Contact: "+49 30 2", Roles: []string{state.Senior}}, {Name: "Dan", Contact: "+49 30 3", Roles: []string{state.Executives}}, {Name: "Eve"}}})
+	in := incident()
+	in.Roles[state.CommsLead] = "Eve"
+	for want, m := range map[string]state.Message{
+		"Carol +49 30 2":                 {Purpose: "page", Role: state.Senior, Audience: "pages"},
+		"Alice +49 30 1, Eve":            {Purpose: "page", Role: state.Senior, Audience: "pages", Who: "Alice, Eve"},
+		"Dan +49 30 3":                   {Purpose: "update", Audience: "executives"},
+		"Eve":                            {Purpose: "update", Audience: "customers"},
+		"Alice +49 30 1, Carol +49 30 2": {Purpose: "declared", Audience: "team"},
+		"Alice +49 30 1, Carol +49 30 2, Dan +49 30 3, Eve": {Purpose: "review", Audience: "reviewers"}, // nobody has the role: everybody
+	} {
+		if got := p.Call(in, m); got != want {
+			t.Errorf("%+v: %q, want %q", m, got, want)
+		}
+	}
+}
+
+func TestFit(t *testing.T) {
+	long := strings.Repeat("ü", 1000)
+	for n := range 200 {
+		if got := Fit(long, n); len(got) > n || !utf8.ValidString(got) {
+			t.Errorf("%d: %d bytes, %q", n, len(got), got)
+		}
+	}
+	if Fit("short", 5) != "short" {
+		t.Error("cut what fits")
 	}
 }
 
 func TestChannels(t *testing.T) {
-	p := post(t, &runbook.Runbook{Channels: []runbook.Channel{{Name: "a"}, {Name: "b", Audiences: []string{"customers", "team"}}}})
-	for audience, want := range map[string]string{"team": "a b", "pages": "a", "customers": "b", "executives": ""} {
+	rb := &runbook.Runbook{Channels: []runbook.Channel{{Name: "a"}, {Name: "b", Audiences: []string{"customers", "team"}}, {Name: "pd", Audiences: []string{"pages"}},
+		{Name: "pd2", Audiences: []string{"executives"}}}}
+	p, err := New(rb, kinds(func(c runbook.Channel) *stub { return &stub{alerts: c.Name[0] == 'p', corrects: c.Name == "b"} }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for audience, want := range map[string]string{"team": "a b", "pages": "a pd", "customers": "b", "executives": "pd2", Alerts: "pd", Changes: "pd pd2"} {
 		if got := strings.Join(p.Channels(audience), " "); got != want {
 			t.Errorf("%s: %q, want %q", audience, got, want)
 		}
+	}
+	if p.Corrects("a") || !p.Corrects("b") || p.Corrects("gone") {
+		t.Error("who corrects is wrong")
 	}
 }
 
@@ -192,22 +269,25 @@ func TestRoomAndTicket(t *testing.T) {
 }
 
 func TestChannelsReachable(t *testing.T) {
-	posts := 0
-	s := server(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			posts++
-		}
-		w.WriteHeader(http.StatusMethodNotAllowed)
-	})
 	rb := &runbook.Runbook{}
-	p := post(t, rb)
 	in := incident()
-	if _, err := run(t, p, "10.channels", in, nil); !state.HasCode(err, "no-channel") {
+	if _, err := run(t, post(t, rb), "10.channels", in, nil); !state.HasCode(err, "no-channel") {
 		t.Errorf("%v", err)
 	}
-	rb.Channels = []runbook.Channel{{Name: "team", URL: s.URL}}
-	if o, err := run(t, p, "10.channels", in, nil); err != nil || o.Summary != "1 of 1" || posts != 0 {
-		t.Errorf("%+v %v, %d posts", o, err, posts)
+	rb.Channels = []runbook.Channel{{Name: "team"}}
+	p, err := New(rb, kinds(func(c runbook.Channel) *stub {
+		return &stub{reach: func() (string, error) {
+			if c.Name == "gone" {
+				return "", Unreached("gone", "connection refused")
+			}
+			return "the token is mayday's", nil
+		}}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := run(t, p, "10.channels", in, nil); err != nil || o.Summary != "1 of 1" || !strings.Contains(o.Evidence[0].Value, "the token is mayday's") {
+		t.Errorf("%+v %v", o, err)
 	}
 	in.Messages = []state.Message{{ID: "m1", Channel: "team", Tries: 2, Err: "503"}}
 	if _, err := run(t, p, "10.channels", in, nil); !state.HasCode(err, "unreachable") {
@@ -217,7 +297,12 @@ func TestChannelsReachable(t *testing.T) {
 	if o, err := run(t, p, "10.channels", in, nil); err != nil || !strings.Contains(o.Evidence[0].Value, "took m2") {
 		t.Errorf("%+v %v", o, err)
 	}
-	rb.Channels = append(rb.Channels, runbook.Channel{Name: "gone", URL: "http://127.0.0.1:1/"})
+	rb.Channels = append(rb.Channels, runbook.Channel{Name: "gone"})
+	if p, err = New(rb, kinds(func(runbook.Channel) *stub {
+		return &stub{reach: func() (string, error) { return "", Unreached("gone", "connection refused") }}
+	})); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := run(t, p, "10.channels", in, nil); !state.HasCode(err, "unreachable") || !strings.Contains(err.Error(), "gone") {
 		t.Errorf("%v", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -33,7 +32,6 @@ Our team is on it{{with .Every}} and will provide updates every {{.}}{{end}}.
 {{end}}{{with .Ticket}}Ticket: {{.}}
 {{end}}Incident: {{.ID}}
 {{with .PublicKey}}Journal key: {{.}}
-{{end}}{{with .Head}}Journal head: {{.}}
 {{end}}
 #incident #{{lower .Severity}}`,
 
@@ -46,7 +44,7 @@ Status: {{.Status}}
 {{end}}{{with .ETA}}ETA: {{.}}
 {{end}}{{with .Every}}
 Next update in {{.}}{{with $.NextUpdate}} ({{.}}){{end}}.
-{{end}}{{with .Head}}Journal head: {{.}}{{end}}`,
+{{end}}`,
 
 	"customers": `{{or .Service .Title}}: {{.Public}}
 
@@ -65,9 +63,7 @@ Duration: {{.Duration}}
 Service is fully restored.{{with .Monitor}} It was watched for {{.}} after the fix.{{end}}
 A detailed post-mortem will be shared within 48 hours.
 
-Thank you for your patience.{{with .Head}}
-
-Journal head: {{.}}{{end}}`,
+Thank you for your patience.`,
 
 	"page": `PAGE {{.Severity}}: {{with .Extra.who}}{{.}}, {{end}}you are needed{{with .Extra.role}} as {{.}}{{end}}
 
@@ -97,8 +93,7 @@ mayday approve --incident {{.ID}}`,
 {{with .Extra.target}}Production runs {{.}} again.
 {{end}}{{with .Extra.reason}}Reason: {{.}}
 {{end}}{{with .Extra.verified}}Verified: {{.}}
-{{end}}The incident goes on; status {{.Status}}.{{with .Head}}
-Journal head: {{.}}{{end}}`,
+{{end}}The incident goes on; status {{.Status}}.`,
 
 	"deployed": `HOTFIX DEPLOYED: {{.Severity}} {{or .Service .Title}}{{with .Version}} {{.}}{{end}}
 
@@ -106,19 +101,50 @@ Journal head: {{.}}{{end}}`,
 {{with .Environment}}Environment: {{.}}
 {{end}}{{with .Baseline}}Before: {{.}}
 {{end}}Status: {{.Status}}
-{{with .Monitor}}We watch it for {{.}}.{{end}}{{with .Head}}
-Journal head: {{.}}{{end}}`,
-}
+{{with .Monitor}}We watch it for {{.}}.{{end}}`,
 
-// data is what templates see. Times are UTC, durations in words.
-type data struct {
-	ID, Title, Severity, Service, Environment, Issue, Impact string
-	Status, Public, ETA, RootCause, Action, Resolution       string
-	Started, Duration, Every, NextUpdate, Monitor            string
-	Commander, WarRoom, Ticket, Head, PublicKey              string
-	Version, Baseline, Branch, Commit, Change                string
-	Roles, Facts, Extra                                      map[string]string
-	ActionItems                                              []string
+	"executives": `{{.Severity}}: {{.Title}}
+
+{{with .Service}}Service: {{.}}
+{{end}}{{with .Impact}}Impact: {{.}}
+{{end}}Since: {{.Started}} ({{.Duration}})
+Status: {{.Status}}
+{{with .ETA}}Expected end: {{.}}
+{{end}}{{with .Commander}}In command: {{.}}
+{{end}}{{with .NextUpdate}}Next word by {{.}}.{{end}}`,
+
+	"resolved.executives": `{{.Severity}} is over: {{.Title}}
+
+{{with .Impact}}Impact: {{.}}
+{{end}}Lasted: {{.Duration}}, from {{.Started}}
+{{with .RootCause}}Cause: {{.}}
+{{end}}{{with .Resolution}}Resolution: {{.}}
+{{end}}{{range .ActionItems}}To do: {{.}}
+{{end}}A post-mortem follows within 48 hours.`,
+
+	"resolved.customers": `{{or .Service .Title}}: it works again
+
+Between {{.Started}} and now you may have had trouble using {{or .Service "our service"}}. It lasted {{.Duration}}.
+
+Thank you for your patience.`,
+
+	"rollback.customers": `{{or .Service .Title}}: {{.Public}}
+
+We took a change back. {{with .NextUpdate}}We will write again by {{.}}.{{end}}`,
+
+	"deployed.customers": `{{or .Service .Title}}: it works again, and we are watching it
+
+Our fix is in place. {{with .NextUpdate}}We will write again by {{.}}.{{end}}`,
+
+	"acked": `{{with .Extra.who}}{{.}} has it{{else}}Somebody has it{{end}}{{with .Extra.role}}: {{.}}{{end}}
+
+{{.ID}}: {{.Title}}`,
+
+	"change": `{{with .Extra.what}}{{.}}{{else}}Production changed{{end}}{{with .Service}}: {{.}}{{end}}
+
+{{.ID}}: {{.Title}}
+{{with .Environment}}Environment: {{.}}
+{{end}}`,
 }
 
 // parse reads the built-in templates and the runbook's over them, and tries each
@@ -126,17 +152,23 @@ type data struct {
 func parse(rb *runbook.Runbook) (map[string]*template.Template, error) {
 	texts := maps.Clone(builtIn)
 	for name, text := range rb.Templates {
-		if _, ok := builtIn[name]; !ok {
+		if _, _, ok := runbook.SplitLetter(name); !ok {
 			return nil, &state.Problem{Code: "template", What: "There is no message template " + name,
-				Do: "Use one of " + strings.Join(slices.Sorted(maps.Keys(builtIn)), ", ") + "."}
+				Do: "Use one of " + strings.Join(runbook.LetterNames(), ", ") + ", or one of these with an audience: update.executives."}
 		}
 		texts[name] = text
+		// A runbook's own words come before the built-in ones for an audience.
+		for _, audience := range []string{"customers", "executives"} {
+			if built := name + "." + audience; builtIn[built] != "" && rb.Templates[built] == "" {
+				delete(texts, built)
+			}
+		}
 	}
 	out := map[string]*template.Template{}
 	for name, text := range texts {
-		t, err := template.New(name).Option("missingkey=zero").Funcs(template.FuncMap{"lower": strings.ToLower, "upper": strings.ToUpper}).Parse(text)
+		t, err := runbook.ParseLetter(name, text)
 		if err == nil {
-			err = t.Execute(io.Discard, data{})
+			err = t.Execute(io.Discard, runbook.Letter{})
 		}
 		if err != nil {
 			return nil, &state.Problem{Code: "template", What: "The message template " + name + " cannot be used", Why: state.Clean(err.Error()),
@@ -147,29 +179,50 @@ func parse(rb *runbook.Runbook) (map[string]*template.Template, error) {
 	return out, nil
 }
 
-// Render gives the text of a message: purpose is declared, update, customers,
-// resolved, page, review, rollback or deployed. extra holds what the incident does
-// not know: "head" (the journal's short head hash), "role", "who", "step", "metric",
-// "rollback" and "join" of a page,
+// template finds the words of an occasion for an audience: those made for both, then
+// what that audience reads of an incident that goes on, then the occasion's.
+func (p *Post) template(occasion, audience string) *template.Template {
+	names := []string{occasion + "." + audience, occasion}
+	if occasion == "declared" || occasion == "update" {
+		names = []string{occasion + "." + audience, audience, occasion}
+	}
+	for _, name := range names {
+		if t, ok := p.templates[name]; ok {
+			return t
+		}
+	}
+	return nil
+}
+
+// Render gives the text of a message for an occasion (declared, update, resolved,
+// page, acked, review, rollback, deployed, change) and an audience. It ends with the
+// journal's head. extra holds what the incident does not know: "head" (the journal's
+// short head hash), "role", "who", "step", "metric", "rollback" and "join" of a page,
+// "what" of a change,
 // "target", "reason" and "verified" of a rollback, "action" and "cause" of an
 // update, "key" (the journal's public key). A drill's messages say that they are.
-func (p *Post) Render(purpose string, in *state.Incident, now time.Time, extra map[string]string) (string, error) {
-	t, ok := p.templates[purpose]
-	if !ok {
-		return "", fmt.Errorf("there is no message template %q", purpose)
+func (p *Post) Render(occasion, audience string, in *state.Incident, now time.Time, extra map[string]string) (string, error) {
+	t := p.template(occasion, audience)
+	if t == nil {
+		return "", fmt.Errorf("there is no message template %q", occasion)
 	}
 	var b strings.Builder
 	if in.Drill != "" {
 		b.WriteString("DRILL, no real incident\n\n")
 	}
-	if err := t.Execute(&b, p.data(in, now, extra)); err != nil {
-		return "", fmt.Errorf("render the message %s: %w", purpose, err)
+	d := p.data(in, now, extra)
+	if err := t.Execute(&b, d); err != nil {
+		return "", fmt.Errorf("render the message %s: %w", occasion, err)
 	}
-	return strings.TrimSpace(p.redact.Text(state.CleanLines(b.String()))), nil
+	text := strings.TrimSpace(p.redact.Text(state.CleanLines(b.String())))
+	if d.Head != "" {
+		text += "\n\nJournal head: " + d.Head
+	}
+	return text, nil
 }
 
-func (p *Post) data(in *state.Incident, now time.Time, extra map[string]string) data {
-	d := data{ID: in.ID, Title: state.Clean(in.Title), Severity: in.Severity.String(), Service: in.Service, Environment: in.Environment,
+func (p *Post) data(in *state.Incident, now time.Time, extra map[string]string) runbook.Letter {
+	d := runbook.Letter{ID: in.ID, Title: state.Clean(in.Title), Severity: in.Severity.String(), Service: in.Service, Environment: in.Environment,
 		Issue: in.Issue, Impact: state.Clean(in.Impact), Status: sentence(string(in.Status)), Public: public(in), ETA: in.ETA,
 		RootCause: in.RootCause, Action: extra["action"], Resolution: resolution(in),
 		Started: stamp(in.Declared), Duration: span(in.Elapsed(now)), Monitor: span(in.Policy.Monitor.D()),

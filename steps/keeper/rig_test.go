@@ -98,10 +98,11 @@ func (*mute) Signed() uint64 { return 0 }
 func (*mute) Check(context.Context, runbook.Environment, runbook.Check) (string, error) {
 	return "200", nil
 }
-func (*mute) Render(string, *state.Incident, time.Time, map[string]string) (string, error) {
+func (*mute) Render(string, string, *state.Incident, time.Time, map[string]string) (string, error) {
 	return "", nil
 }
 func (*mute) Channels(string) []string            { return nil }
+func (*mute) Corrects(string) bool                { return false }
 func (*mute) Add(...state.Sample) (string, error) { return "", nil }
 func (*mute) Flush() error                        { return nil }
 

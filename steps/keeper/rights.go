@@ -36,7 +36,9 @@ func allowed(rb *runbook.Runbook, user string, own bool, intent state.Intent) *s
 			return nil
 		}
 	}
-	if _, ok := intent.(state.PostUpdate); ok {
+	_, posts := intent.(state.PostUpdate)
+	_, corrects := intent.(state.Correct)
+	if posts || corrects {
 		for _, role := range p.Roles {
 			if role == state.CommsLead {
 				return nil

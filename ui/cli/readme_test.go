@@ -82,3 +82,28 @@ func TestReadmeVerbs(t *testing.T) {
 		}
 	}
 }
+
+// The README's channels can be copied: they load, and each kind of channel that takes
+// more than a URL is among them.
+func TestReadmeChannels(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "## Whom it tells")
+	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	text, _, _ := strings.Cut(rest, "```")
+	rb, err := runbook.Parse("mayday.yaml", []byte("service: shop\n"+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, c := range rb.Channels {
+		seen[c.Kind] = true
+	}
+	for _, kind := range []string{"slack", "teams", "mail", "pagerduty", "statuspage", "shoutrrr", "command"} {
+		if !seen[kind] {
+			t.Errorf("the README shows no channel of kind %s", kind)
+		}
+	}
+}

@@ -112,7 +112,7 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 	}
 	// A recording helps, it proves nothing: what cannot be read is not shown.
 	past, _ := journal.RecentSamples(folder)
-	post, err := comms.New(rb)
+	post, err := comms.New(rb, channels())
 	if err != nil {
 		return err
 	}
