@@ -51,6 +51,8 @@ type Reading struct {
 	// Verdict is what the asker knows beyond the value: a 500 is crit however fast
 	// it came. Empty, or Warn or Crit; the worse of it and the thresholds' counts.
 	Verdict state.Verdict
+	// Lines are the last lines of a log that were counted, at most state.MaxLines.
+	Lines []string
 }
 
 // Series is one value of an answer that may hold several.
@@ -107,11 +109,25 @@ func Judge(p state.Probe, r Reading, err error, at, got time.Time) state.Sample 
 		s.Text = "the data is " + age(got.Sub(s.At)) + " old"
 	default:
 		s.Value, s.Text, s.Verdict = r.Value, short(r.Text), p.Judge(r.Value)
+		s.Lines = lines(r.Lines)
 		if r.Verdict.Known() && r.Verdict.Worse() > s.Verdict.Worse() {
 			s.Verdict = r.Verdict
 		}
 	}
 	return s
+}
+
+// lines bounds and cleans what a sample keeps of a log.
+func lines(all []string) []string {
+	all = all[max(len(all)-state.MaxLines, 0):]
+	if len(all) == 0 {
+		return nil
+	}
+	out := make([]string, len(all))
+	for i, l := range all {
+		out[i] = short(l)
+	}
+	return out
 }
 
 // textLength bounds a sample's text, in characters.

@@ -12,6 +12,7 @@ type Series struct {
 	ring  []Sample
 	start int
 	max   int
+	added uint64
 }
 
 // NewSeries makes a ring for max samples (at least 1).
@@ -19,6 +20,7 @@ func NewSeries(max int) *Series { return &Series{max: max} }
 
 // Add appends a sample; one of the past goes to its place by the time it was true.
 func (s *Series) Add(x Sample) {
+	s.added++
 	i := len(s.ring)
 	for x.Past && i > 0 && s.At(i-1).At.After(x.At) {
 		i--
@@ -50,6 +52,15 @@ func (s *Series) Len() int {
 		return 0
 	}
 	return len(s.ring)
+}
+
+// Added counts the samples that were ever added: while it stays the series is as it
+// was, and so is its picture.
+func (s *Series) Added() uint64 {
+	if s == nil {
+		return 0
+	}
+	return s.added
 }
 
 // At gives the i-th sample, 0 the oldest.

@@ -124,7 +124,7 @@ func TestSampleValuesSurviveJSON(t *testing.T) {
 			S state.Sample
 			L []state.Sample
 		}
-		if err := json.Unmarshal(b, &out); err != nil || !reflect.DeepEqual(out.S, in) || out.L[0] != in {
+		if err := json.Unmarshal(b, &out); err != nil || !reflect.DeepEqual(out.S, in) || !reflect.DeepEqual(out.L[0], in) {
 			t.Errorf("%v: %v %+v", v, err, out)
 		}
 	}

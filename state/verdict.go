@@ -171,7 +171,13 @@ type Sample struct {
 	// Past: it was asked for afterwards, of a source that remembers, and fills what the
 	// rings lack. It is no news.
 	Past bool `json:"past,omitempty"`
+	// Lines are the last lines that a log's probe counted, oldest first, at most
+	// MaxLines: cleaned, redacted and cut. The value says how many there were.
+	Lines []string `json:"lines,omitempty"`
 }
+
+// MaxLines bounds a sample's lines.
+const MaxLines = 5
 
 // Judge gives the verdict for a value that was read. NaN is no-data, as PromQL's
 // 0/0 is; infinite values are judged like any other.

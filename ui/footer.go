@@ -230,10 +230,13 @@ func (m *Model) keyLine(w int) string {
 			used += n + 2
 		}
 	}
-	for _, called := range []bool{true, false} {
+	for turn := range footerTurns {
 		for i := range table {
 			b := &table[i]
 			word := b.short
+			if m.tab == tabMetrics && b.metric != "" {
+				word = b.metric
+			}
 			switch {
 			case b.in&m.context() == 0 || m.replay() && b.acts || b == help:
 				continue
@@ -244,13 +247,28 @@ func (m *Model) keyLine(w int) string {
 			case b.called != "" && m.disabled(b) == "":
 				word = b.called
 			}
-			if word != "" && called == (b.keys[0] == "enter" || m.calledFor(b)) {
+			if word != "" && turn == m.footerTurn(b) {
 				put(b, word)
 			}
 		}
 	}
 	part, _ := m.keyPart(help, help.short)
 	return theme.Fit(line+part, w)
+}
+
+// footerTurns is how often the table is gone through for the line of keys, and
+// footerTurn is when a key's turn is: enter and what is called for; the keys of the
+// pane with the focus, and the way back; the rest.
+const footerTurns = 3
+
+func (m *Model) footerTurn(b *binding) int {
+	switch {
+	case b.keys[0] == "enter" || m.calledFor(b):
+		return 0
+	case m.tab == tabMetrics && (b.metric != "" || b.keys[0] == "R"):
+		return 1
+	}
+	return 2
 }
 
 // calledFor reports whether the key is what somebody should press soon.

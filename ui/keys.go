@@ -6,6 +6,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"mayday/state"
+	"mayday/ui/metrics"
 	"mayday/ui/timeline"
 )
 
@@ -19,10 +20,11 @@ const (
 
 // binding is a row of the one table that makes dispatch, help and footer.
 type binding struct {
-	keys  []string // as Bubble Tea names them; the first is shown
-	show  string   // shown instead of the first key
-	help  string   // what it does, for the help
-	short string   // for the footer; empty: not there
+	keys   []string // as Bubble Tea names them; the first is shown
+	show   string   // shown instead of the first key
+	help   string   // what it does, for the help
+	short  string   // for the footer; empty: not there
+	metric string   // the same while the metrics have the focus
 	// called is for the footer while the key works: it answers what waits for somebody.
 	called string
 	in     where
@@ -96,14 +98,19 @@ func moveKeys() []binding {
 }
 
 func otherKeys() []binding {
-	metrics := func(f func(*Model)) func(*Model) tea.Cmd {
-		return func(m *Model) tea.Cmd { m.tab = tabMetrics; f(m); return nil }
+	onMetrics := func(f func(*metrics.Pane)) func(*Model) tea.Cmd {
+		return func(m *Model) tea.Cmd { m.tab = tabMetrics; f(m.panes.metrics); return nil }
 	}
+	zoomIn, zoomOut := func(p *metrics.Pane) { p.Zoom(1) }, func(p *metrics.Pane) { p.Zoom(-1) }
 	return []binding{
-		{keys: []string{"+", "="}, in: live, help: "metrics: a shorter time on the chart", do: metrics(func(m *Model) { m.panes.metrics.Zoom(1) })},
-		{keys: []string{"-"}, in: live, help: "metrics: a longer time on the chart", do: metrics(func(m *Model) { m.panes.metrics.Zoom(-1) })},
-		{keys: []string{"p"}, in: live, help: "metrics: pin the probe under the cursor to the top", do: metrics(func(m *Model) { m.panes.metrics.Pin() })},
-		{keys: []string{"w"}, in: live | replaying, help: "metrics: the worst first, and back", do: metrics(func(m *Model) { m.panes.metrics.WorstFirst() })},
+		{keys: []string{"v"}, metric: "chart", in: live | replaying, help: "metrics: the chart (or the log) alone, and back", do: onMetrics((*metrics.Pane).Full)},
+		{keys: []string{"+", "="}, show: "+-", metric: "time", in: live, help: "metrics: a shorter time on the chart", do: onMetrics(zoomIn)},
+		{keys: []string{"-"}, in: live, help: "metrics: a longer time on the chart", do: onMetrics(zoomOut)},
+		{keys: []string{"."}, show: ",.", metric: "time", in: replaying, help: "metrics: a shorter time on the chart", do: onMetrics(zoomIn)},
+		{keys: []string{","}, in: replaying, help: "metrics: a longer time on the chart", do: onMetrics(zoomOut)},
+		{keys: []string{"p"}, metric: "pin", in: live, help: "metrics: pin the probe under the cursor to the top, and back", do: onMetrics((*metrics.Pane).Pin)},
+		{keys: []string{"P"}, metric: "pin", in: replaying, help: "metrics: pin the probe under the cursor to the top, and back", do: onMetrics((*metrics.Pane).Pin)},
+		{keys: []string{"w"}, metric: "worst", in: live | replaying, help: "metrics: the worst first, and back", do: onMetrics((*metrics.Pane).WorstFirst)},
 		{keys: []string{"d"}, in: live | replaying, help: "everything known about the item", do: (*Model).details},
 		{keys: []string{"f"}, in: live | replaying, help: "show the operations of the rollback, or the steps to do by hand",
 			why: whyNoRollback, do: (*Model).showRollback},

@@ -125,6 +125,8 @@ func (m *Model) back() tea.Cmd {
 	case m.tab == tabTimeline && m.panes.timeline.Opened():
 		m.panes.timeline.Open()
 	case m.clearFilter():
+	case m.tab == tabMetrics && m.panes.metrics.IsFull():
+		m.panes.metrics.Full()
 	case m.zoom:
 		return m.zoomPane()
 	case m.rollbackShown() && !m.rollbackRuns():

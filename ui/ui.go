@@ -160,16 +160,11 @@ func (o *Options) profile() colorprofile.Profile {
 	return p
 }
 
-// fps is how often a second the screen may be drawn: a key shows within 33 ms, and
-// the renderer's ticker takes half of what Bubble Tea's usual 60 do.
-const fps = 30
-
 func (o *Options) program() []tea.ProgramOption {
 	out := []tea.ProgramOption{
 		tea.WithOutput(o.Output),
 		tea.WithEnvironment(o.Env),
-		tea.WithoutSignalHandler(), // the command line turns signals into ctx
-		tea.WithFPS(fps),
+		tea.WithoutSignalHandler(),            // the command line turns signals into ctx
 		tea.WithWindowSize(o.Width, o.Height), // a terminal's own size wins
 		tea.WithColorProfile(o.profile()),
 	}

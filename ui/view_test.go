@@ -159,20 +159,6 @@ func TestAPanickingPaneLeavesTheRest(t *testing.T) {
 	}
 }
 
-// A key redraws what it changes, and a tick does not redraw what has no clock.
-func BenchmarkKeyWithManyProbes(b *testing.B) {
-	s := uitest.Canary()
-	for i := range 200 {
-		s.Scene.Incident.Probes = append(s.Scene.Incident.Probes, state.Probe{Name: fmt.Sprint("probe ", i), Unit: "s"})
-	}
-	m := still(s, 200, 60)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		m.Update(press([]string{"down", "up"}[i%2]))
-		_ = m.View()
-	}
-}
-
 func TestScoreIsShownWhenTheDrillEnds(t *testing.T) {
 	with(t, uitest.Canary(), func(r *rig) {
 		r.tell(state.Mayday, state.DrillScored{Score: state.Score{Scenario: "good", Passed: true, Outcome: "resolved", Done: 18}})

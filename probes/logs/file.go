@@ -101,11 +101,11 @@ func (a *Files) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Rea
 		return probes.Reading{}, &state.Problem{What: "the log " + p.Query + " cannot be read", Why: state.Clean(err.Error()),
 			Do: "Check its path and its rights", Code: "log-unread"}
 	}
-	n, last := t.tally.take()
+	n, lines, last := t.tally.take()
 	if missing && n == 0 {
 		return probes.Reading{NoData: true, Text: "there is no file " + p.Query}, nil
 	}
-	r := probes.Reading{Value: float64(n), Text: last}
+	r := probes.Reading{Value: float64(n), Text: last, Lines: lines}
 	if t.missed > 0 {
 		r.Verdict = state.Warn
 		r.Text = fmt.Sprintf("%d KiB were written too fast to be read; %s", t.missed>>10, last)

@@ -84,6 +84,29 @@ func TestFileIsFollowed(t *testing.T) {
 	f.want(state.OK, 1, "ERROR in two writes")
 }
 
+// The last lines that matched come with the count: clean, without secrets, and each so
+// cut that its match is in it.
+func TestLinesComeWithTheCount(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	write(t, path, "")
+	f := follow(t, path)
+	f.want(state.OK, 0, "")
+	far := strings.Repeat("é", 400)
+	write(t, path, "ERROR 1\nERROR 2\nfine\nERROR 3\nERROR 4 \x1b[31mhunter2\x1b[m\n"+far+" ERROR 5 "+far+"\nERROR 6\nERROR 7\n")
+	now := time.Now()
+	r, err := f.Ask(t.Context(), f.p, now)
+	x := probes.Judge(f.p, r, err, now, now)
+	if x.Value != 7 || len(x.Lines) != state.MaxLines || x.Lines[0] != "ERROR 3" || x.Lines[1] != "ERROR 4 [redacted]" || x.Lines[4] != "ERROR 7" {
+		t.Fatalf("%v lines: %q", x.Value, x.Lines)
+	}
+	if l := x.Lines[2]; !strings.HasPrefix(l, "…é") || !strings.Contains(l, " ERROR 5 é") || len([]rune(l)) > 240 {
+		t.Errorf("a long line: %q", l)
+	}
+	if x := probes.Judge(f.p, probes.Reading{}, nil, now, now); x.Lines != nil {
+		t.Errorf("nothing matched: %q", x.Lines)
+	}
+}
+
 func TestRotationTruncationAndAbsence(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.log")
 	f := follow(t, path)

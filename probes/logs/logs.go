@@ -3,7 +3,8 @@
 // selector finds.
 //
 // The value of a reading is the number of lines that matched since the last question,
-// its text the last of them. What was logged before the first question does not count.
+// its text the last of them, its lines the last few. What was logged before the first
+// question does not count.
 package logs
 
 import (
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"regexp"
 	"sync"
+	"unicode/utf8"
 
 	"mayday/state"
 )
@@ -35,7 +37,7 @@ type tally struct {
 
 	mu    sync.Mutex
 	count int
-	last  string
+	last  []string // the last state.MaxLines of those counted
 }
 
 func newTally(pattern string, redact func(string) string) (*tally, error) {
@@ -56,23 +58,46 @@ func (t *tally) line(from string, line []byte) {
 	if !t.pattern.Match(line) {
 		return
 	}
-	text := state.Clean(t.redact(string(line)))
+	text := t.window(state.Clean(t.redact(string(line))))
 	if from != "" {
 		text = from + ": " + text
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count++
-	t.last = text
+	if len(t.last) == state.MaxLines {
+		t.last = append(t.last[:0], t.last[1:]...)
+	}
+	t.last = append(t.last, text)
 }
 
-// take gives what was counted since the last call.
-func (t *tally) take() (int, string) {
+// A long line is shown from ahead bytes before its match, where that is far to the right.
+const farRight, ahead = 120, 40
+
+// window cuts the beginning of a line off where its match would not be seen.
+func (t *tally) window(text string) string {
+	at := t.pattern.FindStringIndex(text)
+	if at == nil || at[0] < farRight {
+		return text
+	}
+	from := at[0] - ahead
+	for !utf8.RuneStart(text[from]) {
+		from++
+	}
+	return "…" + text[from:]
+}
+
+// take gives what was counted since the last call: how many lines, the last ones, and
+// the very last, empty where there was none.
+func (t *tally) take() (n int, lines []string, last string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n, last := t.count, t.last
-	t.count, t.last = 0, ""
-	return n, last
+	n, lines = t.count, t.last
+	t.count, t.last = 0, nil
+	if len(lines) > 0 {
+		last = lines[len(lines)-1]
+	}
+	return n, lines, last
 }
 
 // lines cuts a stream into lines and gives each, at most maxLine of it, to f. It

@@ -180,11 +180,11 @@ func (a *Pods) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Read
 		return probes.Reading{}, &state.Problem{What: "no log of " + p.Query + " can be read", Why: w.sick,
 			Do: "Ask for get on pods/log, or check the nodes", Code: "log-unread"}
 	}
-	n, last := w.tally.take()
+	n, lines, last := w.tally.take()
 	if n == 0 && w.pods == 0 {
 		return probes.Reading{NoData: true, Text: "no pod matches " + p.Query}, nil
 	}
-	r := probes.Reading{Value: float64(n), Text: last}
+	r := probes.Reading{Value: float64(n), Text: last, Lines: lines}
 	if w.open < w.want {
 		r.Verdict = state.Warn
 		r.Text = fmt.Sprintf("%d of %d logs are followed", w.open, w.want)

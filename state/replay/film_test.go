@@ -132,7 +132,7 @@ func same(t testing.TB, got, want *state.Scene) {
 			t.Fatalf("%s: %d readings, want %d", p, g.Len(), w.Len())
 		}
 		for i := range w.Len() {
-			if g.At(i) != w.At(i) {
+			if !reflect.DeepEqual(g.At(i), w.At(i)) {
 				t.Fatalf("%s reading %d: %+v, want %+v", p, i, g.At(i), w.At(i))
 			}
 		}

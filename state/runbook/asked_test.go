@@ -37,7 +37,7 @@ alertmanager: https://alertmanager.example.com
 	fifth, warn, crit, three, half, one, none, two := 0.1, 21.0, 7.0, 3.0, 0.5, 1.0, 0.0, 2.0
 	want := []state.Probe{
 		{Name: "query", Kind: "prometheus", Query: `up{v="v2"}`},
-		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Covers: "health", Contains: "v2", JSON: map[string]string{"v[0]": "v2"}},
+		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Covers: "health", Contains: "v2", Unit: "s", JSON: map[string]string{"v[0]": "v2"}},
 		{Name: "pods", Kind: "rollout", Query: "deployment/app"},
 		{Name: "tcp", Kind: "tcp", Query: "db:5432", Unit: "s", Warn: &fifth},
 		{Name: "tls", Kind: "tls", Query: "shop.example.com:443", Unit: "days", Below: true, Warn: &warn, Crit: &crit},

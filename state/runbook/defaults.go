@@ -157,7 +157,7 @@ func (p *Probe) finish() {
 		}
 	case p.DNS != nil:
 		unit = "ratio"
-	case p.TCP != "", p.GRPC != nil:
+	case p.TCP != "", p.GRPC != nil, p.HTTP != nil:
 		unit = "s"
 	case p.Log != nil:
 		unit = "lines"

@@ -45,6 +45,13 @@ type axis struct {
 	cols  int
 }
 
+// Still gives the window that ends at the border of the column that its end is in, of
+// as many columns: its pictures stay the same until that column is over.
+func (w Window) Still(cols int) Window {
+	a := w.axis(cols, 1)
+	return Window{End: time.Unix(0, a.start+a.step*int64(a.cols-1)).UTC(), Span: w.Span}
+}
+
 // axis cuts the window into columns. The left edge is a multiple of leap columns, and
 // up to leap-1 columns at the right lie after the window's end.
 func (w Window) axis(cols, leap int) axis {

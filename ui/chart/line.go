@@ -2,6 +2,7 @@ package chart
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"mayday/ui/theme"
@@ -48,28 +49,46 @@ const leaps = 16
 // least is the smallest plot that says something.
 const leastW, leastH = 8, 3
 
-// Draw gives exactly h lines of w cells. Marks get a line of labels below where
-// h allows. Where there is no room for a plot the lines are blank.
+// Layout is how a chart lies in its cells. Comparable: while it and the chart's series,
+// limits and marks stay, so does the picture.
+type Layout struct {
+	w, h, rows, plot int // cells; no plot: there is no room
+	label            int // width of the labels at the left
+	lo, hi           float64
+	axis             axis
+}
+
+// Layout lays the chart out in w×h cells.
+func (l Line) Layout(w, h int) Layout {
+	y := Layout{w: w, h: h, rows: h, label: 5}
+	y.lo, y.hi = nice(l.Lo, l.Hi)
+	for _, v := range []float64{y.hi, (y.lo + y.hi) / 2, y.lo} {
+		y.label = max(y.label, theme.Width(l.label(v)))
+	}
+	if h > leastH {
+		y.rows-- // for the time axis
+	}
+	if y.plot = w - y.label - 4; y.plot < leastW || y.rows < leastH { // " ┤" and two cells of air at the right
+		y.plot = 0
+		return y
+	}
+	y.axis = l.axis(y.plot*2, 2*max(y.plot/leaps, 1))
+	return y
+}
+
+// Draw gives exactly h lines of w cells. The last one is the time axis, with the
+// marks' labels, where h allows. Where there is no room for a plot the lines are blank.
 func (l Line) Draw(w, h int) []string {
 	if w <= 0 || h <= 0 {
 		return nil
 	}
-	lo, hi := nice(l.Lo, l.Hi)
-	labels := []string{l.label(hi), l.label((lo + hi) / 2), l.label(lo)}
-	lw := 0
-	for _, s := range labels {
-		lw = max(lw, theme.Width(s))
-	}
-	lw = max(lw, 5)
-	rows := h
-	if len(l.Marks) > 0 && h > leastH {
-		rows--
-	}
-	pw := w - lw - 4 // " ┤" and two cells of air at the right
-	if pw < leastW || rows < leastH {
+	lay := l.Layout(w, h)
+	if lay.plot == 0 {
 		return blanks(w, h)
 	}
-	p := newPlot(pw, rows, l.axis(pw*2, 2*max(pw/leaps, 1)), lo, hi)
+	rows, lw := lay.rows, lay.label
+	labels := []string{l.label(lay.hi), l.label((lay.lo + lay.hi) / 2), l.label(lay.lo)}
+	p := newPlot(lay.plot, rows, lay.axis, lay.lo, lay.hi)
 	for _, s := range l.Series {
 		p.series(s)
 	}
@@ -89,7 +108,7 @@ func (l Line) Draw(w, h int) []string {
 		out = append(out, l.Text.Render(theme.FitLeft(label, lw))+l.Axis.Render(" ┤")+p.row(y)+"  ")
 	}
 	if rows < h {
-		out = append(out, theme.Blank(lw+2)+markLabels(l.Marks, p, w-lw-2))
+		out = append(out, theme.Blank(lw+2)+signs(append(p.times(l.Text), l.Marks...), p, w-lw-2))
 	}
 	return out
 }
@@ -242,9 +261,36 @@ func (p *plot) row(y int) string {
 	return r.String()
 }
 
-// markLabels writes the labels below their marks, the newest first where they
-// would overlap.
-func markLabels(marks []Mark, p *plot, w int) string {
+// times are the round times of the axis, in UTC as the timeline's, at least so many
+// cells apart.
+func (p *plot) times(st theme.Style) []Mark {
+	const apart = 14
+	var step time.Duration
+	for _, step = range []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute,
+		15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour} {
+		if int64(step) >= apart*2*p.axis.step {
+			break
+		}
+	}
+	form := "15:04"
+	if step < time.Minute {
+		form = "15:04:05"
+	}
+	var out []Mark
+	end := time.Unix(0, p.axis.start+p.axis.step*int64(p.axis.cols)).UTC()
+	at := time.Unix(0, p.axis.start).UTC().Truncate(step)
+	for range p.w { // far fewer, unless the axis is longer than a chart's should be
+		if at = at.Add(step); at.After(end) {
+			break
+		}
+		out = append(out, Mark{At: at, Label: at.Format(form), Style: st})
+	}
+	return out
+}
+
+// signs writes the labels below their marks, the last ones first where they would
+// overlap.
+func signs(marks []Mark, p *plot, w int) string {
 	type spot struct{ at, end, i int }
 	var spots []spot
 	taken := make([]bool, w+1)
@@ -254,12 +300,8 @@ func markLabels(marks []Mark, p *plot, w int) string {
 		if c < 0 || c >= p.w*2 || n == 0 || n > w {
 			continue
 		}
-		at := min(max(c/2-1, 0), w-n)
-		free := true
-		for x := at; x <= at+n; x++ { // and a cell of air
-			free = free && !taken[x]
-		}
-		if !free {
+		at, ok := room(taken, min(max(c/2-(n-1)/2, 0), w-n), n)
+		if !ok {
 			continue
 		}
 		for x := at; x < at+n; x++ {
@@ -282,4 +324,15 @@ func markLabels(marks []Mark, p *plot, w int) string {
 		out += theme.Blank(s.at-x) + marks[s.i].Style.Render(marks[s.i].Label)
 		x = s.end
 	}
+}
+
+// room finds n free cells, and one of air behind them, for a label that belongs at a
+// cell, or up to its own length left of there.
+func room(taken []bool, at, n int) (int, bool) {
+	for from := at; from >= max(at-n, 0); from-- {
+		if !slices.Contains(taken[from:from+n+1], true) {
+			return from, true
+		}
+	}
+	return 0, false
 }

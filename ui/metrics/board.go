@@ -11,11 +11,13 @@ import (
 
 // board is what all rows need of a scene at a time.
 type board struct {
+	*roster
 	s       *state.Scene
+	version uint64
 	now     time.Time
 	probes  []state.Probe
 	read    []reading
-	partner map[string]string // from the old version's probe to the new one's
+	newest  bool // a new version goes out: its own probes come first
 }
 
 // reading is what a probe says now.
@@ -32,16 +34,25 @@ const (
 	amberBefore = "amber before"
 )
 
-func newBoard(s *state.Scene, now time.Time) *board {
-	b := &board{s: s, now: now, probes: s.Incident.Probes, partner: map[string]string{}}
+// board gives the board, that of last time where nothing has changed since: a key must
+// not cost what a thousand probes do.
+func (p *Pane) board(s *state.Scene, now time.Time) *board {
+	if b := p.last; b != nil && b.s == s && b.version == s.Version && b.now.Equal(now) && b.of(s.Incident) {
+		return b
+	}
+	b := &board{s: s, version: s.Version, now: now, probes: s.Incident.Probes}
+	if p.last != nil && p.last.of(s.Incident) {
+		b.roster = p.last.roster
+	} else {
+		b.roster = newRoster(s.Incident)
+	}
+	r := s.Incident.Production()
+	b.newest = r != nil && r.Status.Active()
 	b.read = make([]reading, len(b.probes))
 	for i := range b.probes {
-		p := &b.probes[i]
-		b.read[i] = b.look(p)
-		if p.Compare != "" {
-			b.partner[p.Compare] = p.Name
-		}
+		b.read[i] = b.look(&b.probes[i])
 	}
+	p.last = b
 	return b
 }
 
@@ -95,8 +106,7 @@ func (r reading) rank() int {
 // weight orders by what matters most just now: while a version goes out its own
 // probes, which the gate looks at, then the worst.
 func (b *board) weight(i int) int {
-	r := b.s.Incident.Production()
-	if r != nil && r.Status.Active() && b.probes[i].Role == state.RoleNew {
+	if b.newest && b.probes[i].Role == state.RoleNew {
 		return 100 + b.read[i].rank()
 	}
 	return b.read[i].rank()
@@ -105,26 +115,24 @@ func (b *board) weight(i int) int {
 // age is how old the reading is.
 func (b *board) age(r reading) time.Duration { return b.now.Sub(r.At) }
 
-// of finds a probe and its reading by name.
-func (b *board) of(name string) (*state.Probe, reading, bool) {
-	for i := range b.probes {
-		if b.probes[i].Name == name {
-			return &b.probes[i], b.read[i], true
-		}
+// named finds a probe and its reading by name.
+func (b *board) named(name string) (*state.Probe, reading, bool) {
+	if i, ok := b.index[name]; ok && name != "" {
+		return &b.probes[i], b.read[i], true
 	}
 	return nil, reading{}, false
 }
 
 // pair gives the probe of the new version and of the old one that belong together
-// with p; old is nil where p stands alone.
-func (b *board) pair(p *state.Probe) (main, old *state.Probe) {
-	if n, _, ok := b.of(b.partner[p.Name]); ok && b.partner[p.Name] != "" && n.Name != p.Name {
-		return n, p
+// with the i-th; old is -1 where it stands alone.
+func (b *board) pair(i int) (main, old int) {
+	switch {
+	case b.partner[i] < 0:
+		return i, -1
+	case b.old[i]:
+		return b.partner[i], i
 	}
-	if o, _, ok := b.of(p.Compare); ok && p.Compare != "" && o.Name != p.Name {
-		return p, o
-	}
-	return p, nil
+	return i, b.partner[i]
 }
 
 // value writes a reading for the value column. Health probes bring words of their
@@ -143,12 +151,25 @@ func value(p *state.Probe, r reading) string {
 }
 
 func worded(p *state.Probe, r reading) (head, rest string) {
-	if p.Kind == "prometheus" || !r.Verdict.Known() || r.Text == "" {
+	if counted(p) || !r.Verdict.Known() || r.Text == "" {
 		return "", ""
 	}
 	head, rest, _ = strings.Cut(theme.Safe(r.Text), " ")
 	return head, rest
 }
+
+// counted reports whether a probe's value is what matters, and its course: of the
+// others, which ask whether something is well, it is what was answered.
+func counted(p *state.Probe) bool {
+	switch p.Kind {
+	case "http", "rollout", "tcp", "tls", "grpc", "dns":
+		return false
+	}
+	return true
+}
+
+// logged reports whether a probe counts the lines of a log.
+func logged(p *state.Probe) bool { return p.Kind == "log" || p.Kind == "pod-log" }
 
 // notes are what stands between sparkline and verdict, the weightiest first.
 func (b *board) notes(p *state.Probe, r reading) []string {
@@ -166,11 +187,15 @@ func (b *board) notes(p *state.Probe, r reading) []string {
 		add(theme.Span(b.age(r)) + " old")
 	case !r.Verdict.Known():
 		add(theme.Safe(r.Text))
+	case logged(p) && r.Value == 0:
+		add(theme.Safe("none with " + p.Pattern))
+	case counted(p):
+		add(theme.Safe(r.Text))
 	default:
 		_, rest := worded(p, r)
 		add(rest)
 	}
-	if o, x, ok := b.of(p.Compare); ok && p.Compare != "" && x.has && x.Verdict.Known() {
+	if o, x, ok := b.named(p.Compare); ok && x.has && x.Verdict.Known() {
 		add(suffix(o, p) + " " + theme.Safe(state.Quantity(x.Value, o.Unit)))
 	} else if was, ok := b.s.Incident.Before[p.Name]; ok && was.Verdict.Known() && p.Kind == "prometheus" {
 		add("before " + theme.Safe(state.Quantity(was.Value, p.Unit)))

@@ -18,10 +18,10 @@ func (p *Pane) Line(s *state.Scene, now time.Time, w int) string {
 
 // Lines is Line over n lines (at least one).
 func (p *Pane) Lines(s *state.Scene, now time.Time, w, n int) []string {
-	b := newBoard(s, now)
+	b := p.board(s, now)
 	var rows []int
-	for i := range b.probes {
-		if b.partner[b.probes[i].Name] == "" { // it stands beside its partner
+	for _, i := range b.order {
+		if !b.old[i] { // it stands beside its partner
 			rows = append(rows, i)
 		}
 	}
@@ -75,12 +75,12 @@ func (p *Pane) entry(b *board, i int, name string) string {
 		return out + p.tint(r).Render(r.label()+" "+theme.Age(b.age(r)))
 	case r.Verdict != state.OK:
 		out += p.tint(r).Render(value(x, r) + " " + r.label())
-	case x.Role == state.RoleNew || x.Kind != "prometheus":
+	case x.Role == state.RoleNew || !counted(x):
 		out += p.t.Good.Render(value(x, r))
 	default:
 		out += p.t.Strong.Render(value(x, r))
 	}
-	if o, or, ok := b.of(x.Compare); ok && x.Compare != "" && or.has && or.Verdict.Known() {
+	if o, or, ok := b.named(x.Compare); ok && or.has && or.Verdict.Known() {
 		out += p.t.Past.Render(" " + suffix(o, x) + " " + value(o, or))
 	}
 	return out

@@ -10,77 +10,127 @@ import (
 )
 
 // detail draws the selected probe in h lines of w cells: a line of words, then its
-// chart, with its partner's line and the stages of the rollouts.
+// chart, with its partner's line and the stages of the rollouts. A log's is the tail
+// of its lines.
 func (p *Pane) detail(b *board, w, h int) []string {
-	x, r, ok := b.of(p.Selected())
+	i, ok := b.index[p.Selected()]
 	if !ok || h < 1 {
 		return nil
 	}
-	main, old := b.pair(x)
-	if x.Kind != "prometheus" {
-		k := chart.Spark{Window: p.window(b), Hold: x.StaleAt.D()}
-		return []string{p.caption(b, x, nil, r), "", k.Dots(b.s.Series[x.Name], w, p.t),
-			p.t.Past.Render(theme.Cut(theme.Safe(x.Query), w)), p.t.Past.Render(theme.Cut(theme.Safe(r.Text), w))}
+	x, r := &b.probes[i], b.read[i]
+	if logged(x) {
+		return p.tail(b, i, w, h)
 	}
-	_, mr, _ := b.of(main.Name)
+	if !counted(x) {
+		k := chart.Spark{Window: p.window(b).Still(w), Hold: x.StaleAt.D()}
+		out := []string{p.caption(b, i, -1), k.Dots(b.s.Series[x.Name], w, p.t), p.t.Past.Render(theme.Cut(theme.Safe(x.Query), w))}
+		if text := theme.Safe(r.Text); text != "" {
+			out = append(out, p.t.Past.Render(theme.Cut(text, w)))
+		}
+		if h-len(out)-1 < leastChart {
+			return out
+		}
+		return append(append(out, ""), p.chart(b, i, -1, w, h-len(out)-1)...)
+	}
+	main, old := b.pair(i)
+	out := append([]string{p.caption(b, main, old)}, p.reason(r, w, h-1)...)
+	if table := p.versions(b, main, old, w); len(table) > 0 && h-len(out)-len(table) >= roomy {
+		out = append(out, table...)
+	}
+	return append(out, p.chart(b, main, old, w, h-len(out))...)
+}
+
+// Lines of a chart: the fewest, and those that it keeps beside a table of versions.
+const leastChart, roomy = 4, 10
+
+// chart draws one probe's line, and over it its partner's.
+func (p *Pane) chart(b *board, main, old, w, h int) []string {
+	x := &b.probes[main]
 	l := chart.Line{Window: p.window(b), Axis: p.t.Border, Text: p.t.Past,
-		Label: func(v float64) string { return theme.Safe(state.Quantity(v, main.Unit)) }}
+		Label: func(v float64) string { return theme.Safe(state.Quantity(v, x.Unit)) }}
+	key := lineKey{unit: x.Unit, main: p.version(b, main)}
 	var set []chart.Samples
-	add := func(q *state.Probe) {
-		_, r, _ := b.of(q.Name)
-		hold := max(q.StaleAt.D(), 4*q.Every.D())
-		l.Series = append(l.Series, chart.Series{Samples: b.s.Series[q.Name], Style: p.line(q, r), Hold: hold})
-		set = append(set, b.s.Series[q.Name])
+	add := func(i, slot int, v version) {
+		q := &b.probes[i]
+		key.hold[slot] = max(q.StaleAt.D(), 4*q.Every.D())
+		l.Series = append(l.Series, chart.Series{Samples: v.series, Style: v.style, Hold: key.hold[slot]})
+		set = append(set, v.series)
 	}
-	if old != nil {
-		add(old)
+	if old >= 0 {
+		key.old = p.version(b, old)
+		add(old, 1, key.old)
 	}
-	add(main)
-	l.Lo, l.Hi = chart.Range(l.Window, nil, set...)
-	limits := p.limits(main, l.Hi)
-	l.Lo, l.Hi = chart.Range(l.Window, limits, set...)
-	if _, top := chart.Range(l.Window, nil, set...); main.Unit == "ratio" && l.Hi > 1 && top <= 1.2 {
+	add(main, 0, key.main)
+	_, top := chart.Range(l.Window, nil, set...)
+	limits := p.limits(x, top)
+	values := make([]float64, len(limits))
+	for i := range limits {
+		values[i] = limits[i].Value
+	}
+	l.Lo, l.Hi = chart.Range(l.Window, values, set...)
+	if x.Unit == "ratio" && l.Hi > 1 && top <= 1.2 {
 		l.Hi = 1 // there is no login success of 120 %
 	}
-	for i, v := range limits {
-		l.Limits = append(l.Limits, chart.Limit{Value: v, Style: []theme.Style{p.t.Warn, p.t.Bad}[min(i, 1)]})
-	}
-	l.Marks = p.marks(b)
-	return append([]string{p.caption(b, main, old, mr)}, l.Draw(w, h-1)...)
+	l.Limits, l.Marks = limits, p.marks(b)
+	return p.draw(l, key, w, h)
 }
 
 // limits gives the thresholds that lie near enough to the data to be drawn: one
 // far above would press the data flat.
-func (p *Pane) limits(x *state.Probe, hi float64) []float64 {
-	var out []float64
-	for _, v := range []*float64{x.Warn, x.Crit} {
+func (p *Pane) limits(x *state.Probe, hi float64) []chart.Limit {
+	var out []chart.Limit
+	for i, v := range []*float64{x.Warn, x.Crit} {
 		if v != nil && *v <= 3*hi {
-			out = append(out, *v)
+			out = append(out, chart.Limit{Value: *v, Style: []theme.Style{p.t.Warn, p.t.Bad}[i]})
 		}
 	}
 	return out
 }
 
-// caption says what the chart shows: "error rate  new 0.42 %  old 8.1 %  warn 1 %   last 15 min".
-func (p *Pane) caption(b *board, main, old *state.Probe, r reading) string {
+// caption says what the chart shows: "error rate  new 0.42 %  old 8.1 %  last 15 min  warn 1 %".
+func (p *Pane) caption(b *board, i, old int) string {
+	main, r := &b.probes[i], b.read[i]
 	name := theme.Safe(main.Name)
 	said := func(q *state.Probe, r reading) string { return p.line(q, r).Render(value(q, r)) }
 	var out string
-	if old != nil {
-		_, or, _ := b.of(old.Name)
-		short := suffix(main, old)
-		out = p.t.Strong.Render(strings.TrimSpace(strings.TrimSuffix(name, short))) + p.t.Past.Render("  "+short+" ") + said(main, r) +
-			p.t.Past.Render("  "+suffix(old, main)+" ") + said(old, or)
+	if old >= 0 {
+		o := &b.probes[old]
+		short := suffix(main, o)
+		if short == name {
+			short = "new"
+		} else {
+			name = strings.TrimSpace(strings.TrimSuffix(name, short))
+		}
+		out = p.t.Strong.Render(name) + p.t.Past.Render("  "+short+" ") + said(main, r) +
+			p.t.Past.Render("  "+suffix(o, main)+" ") + said(o, b.read[old])
 	} else {
 		out = p.t.Strong.Render(name) + "  " + said(main, r)
 	}
+	if p.full { // else it stands in the table
+		out += "  " + strings.TrimRight(p.verdict(b, r), " ")
+	}
+	out += p.t.Past.Render("  last " + theme.Span(p.Span()))
 	for i, v := range []*float64{main.Warn, main.Crit} {
 		if v != nil {
 			out += p.t.Past.Render("  ") + []theme.Style{p.t.Warn, p.t.Bad}[i].Render([]string{"warn", "crit"}[i]) +
 				p.t.Past.Render(" "+theme.Safe(state.Quantity(*v, main.Unit)))
 		}
 	}
-	return out + p.t.Past.Render("   last "+theme.Span(p.Span()))
+	return out
+}
+
+// reason says in full why a probe says nothing; the table has no room for it.
+func (p *Pane) reason(r reading, w, h int) []string {
+	if !r.has || r.Verdict.Known() || r.idle != "" || r.Text == "" || h <= leastChart {
+		return nil
+	}
+	var out []string
+	for _, l := range theme.Wrap(theme.Safe(r.Text), w) {
+		if len(out) < 3 && h-len(out) > leastChart {
+			out = append(out, p.t.Unknown.Render(l))
+		}
+	}
+	return out
 }
 
 // marks are the stages of the rollouts, and rollbacks.

@@ -6,6 +6,7 @@ package metrics
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,10 @@ type Pane struct {
 	zoomed bool // by hand; else the incident so far, up to fifteen minutes
 	worst  bool
 	pinned map[string]bool
+	full   bool // the chart has the whole pane
+	last   *board
+	drawn  pictures
+	re     *regexp.Regexp // of the log shown last
 }
 
 // New makes a pane in the runbook's order that charts what matters most just now.
@@ -103,25 +108,34 @@ func (p *Pane) Pin() {
 	}
 }
 
+// Full gives the whole pane to the chart of the selected probe, or back to the table.
+func (p *Pane) Full() { p.full = !p.full }
+
+// IsFull reports whether the chart has the whole pane.
+func (p *Pane) IsFull() bool { return p.full }
+
 // WorstFirst switches between the runbook's order and worst first.
 func (p *Pane) WorstFirst() { p.worst = !p.worst }
 
 // View draws the pane, exactly w×h cells, as things stand at now (incident time).
 func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) string {
-	b := newBoard(s, now)
+	b := p.board(s, now)
 	rows := p.arrange(b)
 	p.attend(b, rows)
 	iw, ih := theme.Inner(w, h)
+	if p.full && len(rows) > 0 {
+		return p.t.Box(p.title(b), p.counts(b), p.detail(b, iw, ih), w, h, focused)
+	}
 	table, chart := split(len(rows), ih)
 	p.scroll(table)
 	var body []string
 	if len(rows) == 0 {
 		body = append(body, p.t.Past.Render("no probes yet: the runbook names them"))
 	}
-	c := p.columns(b, rows, iw)
+	c, selected := p.columns(b, rows, iw), p.Selected()
 	for i := p.top; i < min(p.top+table, len(rows)); i++ {
 		line := p.row(b, rows[i], c, iw)
-		if focused && b.probes[rows[i]].Name == p.Selected() {
+		if focused && b.probes[rows[i]].Name == selected {
 			line = p.t.Selected.Over(theme.Fit(line, iw))
 		}
 		body = append(body, line)
@@ -134,14 +148,14 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 }
 
 // split shares the height between the table and, after an empty line, the chart.
-// The chart gets what the table leaves; in a tall pane at least eight lines.
+// The chart gets what the table leaves; in a tall pane at least nine lines.
 func split(rows, h int) (table, chart int) {
-	const least = 7
+	const least = leastChart + 1
 	switch {
 	case h-rows-1 >= least:
 		return rows, h - rows - 1
 	case h >= 18:
-		return h - 9, 8
+		return h - 10, 9
 	}
 	return h, 0
 }
@@ -149,11 +163,9 @@ func split(rows, h int) (table, chart int) {
 // arrange puts the probes in order: pinned, then worst where asked for, then the
 // runbook's.
 func (p *Pane) arrange(b *board) []int {
-	rows := make([]int, len(b.probes))
-	for i := range rows {
-		rows[i] = i
-	}
+	rows := b.order
 	if p.worst || len(p.pinned) > 0 {
+		rows = slices.Clone(rows)
 		slices.SortStableFunc(rows, func(x, y int) int {
 			px, py := p.pinned[b.probes[x].Name], p.pinned[b.probes[y].Name]
 			switch {
@@ -195,7 +207,7 @@ func (p *Pane) attend(b *board, rows []int) {
 
 // Worst says how many probes are how ill, for a tab; OK and 0 where all are well.
 func (p *Pane) Worst(s *state.Scene, now time.Time) (state.Verdict, int) {
-	b := newBoard(s, now)
+	b := p.board(s, now)
 	worst, n := state.OK, 0
 	for i := range b.read {
 		r := &b.read[i]

@@ -142,28 +142,3 @@ func TestOrderAndCursor(t *testing.T) {
 		t.Errorf("zoomed out: %v", p.Span())
 	}
 }
-
-func BenchmarkView(b *testing.B) {
-	for _, n := range []int{8, 1000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			s := uitest.Canary()
-			var probes []state.Probe
-			for i := range n {
-				p := uitest.Probes()[i%8]
-				if i >= 8 {
-					p.Name, p.Compare = fmt.Sprint(p.Name, i), ""
-				}
-				probes = append(probes, p)
-				for j := range 360 {
-					at := uitest.Now.Add(-time.Duration(360-j) * 2500 * time.Millisecond)
-					_ = s.Scene.Fold(state.Frame{Samples: []state.Sample{{Probe: p.Name, At: at, Value: float64(j % 9), Verdict: state.OK}}})
-				}
-			}
-			s.Tell(s.Last(), state.Mayday, state.ProbesLaid{Probes: probes})
-			p := New(theme.New(theme.Options{}))
-			for b.Loop() {
-				p.View(s.Scene, uitest.Now, 140, 45, true)
-			}
-		})
-	}
-}

@@ -13,8 +13,9 @@ type columns struct{ name, value, spark, notes, verdict int }
 // sparkline, then notes.
 func (p *Pane) columns(b *board, rows []int, w int) columns {
 	var c columns
-	for i := range b.probes {
-		c.name = max(c.name, theme.Width(p.name(&b.probes[i])))
+	c.name = b.width
+	if len(p.pinned) > 0 {
+		c.name += 2
 	}
 	for i := p.top; i < min(p.top+p.page, len(rows)); i++ {
 		c.value = max(c.value, theme.Width(value(&b.probes[rows[i]], b.read[rows[i]])))
@@ -28,7 +29,7 @@ func (p *Pane) columns(b *board, rows []int, w int) columns {
 		c.name = max(c.name+left, 4)
 	}
 	if left >= 12 {
-		c.spark = min(max(left/2, 10), max(24, w/4))
+		c.spark = min(max(left/2, 10), max(24, w/3))
 		left -= c.spark + 2
 	}
 	if left >= 10 {
@@ -50,7 +51,7 @@ func (p *Pane) row(b *board, i int, c columns, w int) string {
 	name, val := p.t.Text.Render(theme.Fit(p.name(x), c.name)), p.t.Strong.Render(theme.Fit(value(x, r), c.value))
 	line := name + "  " + val + "  "
 	if c.spark > 0 {
-		line += p.spark(b, x, r, c.spark) + "  "
+		line += p.spark(b, i, c.spark) + "  "
 	}
 	verdict := p.verdict(b, r)
 	room := w - theme.Width(line)
@@ -103,23 +104,6 @@ func (p *Pane) tint(r reading) theme.Style {
 }
 
 func (p *Pane) window(b *board) chart.Window { return chart.Window{End: b.now, Span: p.Span()} }
-
-// spark draws the course of a probe; the new version's and the old one's share a
-// scale, or the eye would compare nothing.
-func (p *Pane) spark(b *board, x *state.Probe, r reading, w int) string {
-	k := chart.Spark{Window: p.window(b), Below: x.Below, Hold: x.StaleAt.D()}
-	s := b.s.Series[x.Name]
-	if x.Kind != "prometheus" {
-		return k.Dots(s, w, p.t)
-	}
-	main, old := b.pair(x)
-	set := []chart.Samples{b.s.Series[main.Name]}
-	if old != nil {
-		set = append(set, b.s.Series[old.Name])
-	}
-	k.Lo, k.Hi = chart.Range(k.Window, nil, set...)
-	return p.line(x, r).Render(k.Draw(s, w))
-}
 
 // line is the style of a probe's line, in the table and in the chart.
 func (p *Pane) line(x *state.Probe, r reading) theme.Style {

@@ -12,10 +12,52 @@ import (
 
 // Width is the number of cells text takes, escapes not counted.
 func Width(s string) int {
-	if simple(s) {
-		return len(s)
+	if n, ok := narrow(s); ok {
+		return n
 	}
 	return ansi.StringWidth(s)
+}
+
+// narrow counts the cells of what the screen is mostly made of: letters and the glyphs
+// of boxes, blocks and braille, a cell each, and colours. ok is false for all else,
+// which takes a look at whole grapheme clusters, fifty times as long.
+func narrow(s string) (n int, ok bool) {
+	for i := 0; i < len(s); {
+		switch c := s[i]; {
+		case c >= ' ' && c < 0x7f:
+			i++
+			n++
+		case c == 0x1b:
+			end := colour(s[i:])
+			if end == 0 {
+				return 0, false
+			}
+			i += end
+		case c == 0xe2: // U+2000 to U+2FFF
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if !(r >= 0x2500 && r <= 0x25fc || r >= 0x2800 && r <= 0x28ff || r == '…' || r == '–' || r == '✓') {
+				return 0, false
+			}
+			i += size
+			n++
+		default:
+			return 0, false
+		}
+	}
+	return n, true
+}
+
+// colour gives the length of the sequence that s begins with, if it sets a style.
+func colour(s string) int {
+	for i := 2; i < len(s) && s[1] == '['; i++ {
+		switch c := s[i]; {
+		case c == 'm':
+			return i + 1
+		case c != ';' && c != ':' && (c < '0' || c > '9'):
+			return 0
+		}
+	}
+	return 0
 }
 
 // Fit makes text exactly w cells wide: cut with an ellipsis or filled with

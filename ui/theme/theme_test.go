@@ -88,6 +88,33 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// The quick way to a width gives what the long one does, wherever it gives anything.
+func TestWidthIsThatOfTheTerminal(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	th := New(Options{})
+	quick := 0
+	for i := range 20000 {
+		s := scrap(r)
+		if i%2 == 0 {
+			s = th.Good.Render("▁▇●○▶") + string(rune(0x2000+r.IntN(0x1000))) + th.Selected.Over(th.Bad.Render("⣀⠉ ✓…–─│╭"+string(rune(0x2800+r.IntN(0x100))))+"x") + scrap(r)
+		}
+		if _, ok := narrow(s); ok {
+			quick++
+		}
+		if got, want := Width(s), ansi.StringWidth(s); got != want {
+			t.Fatalf("%q: %d cells, want %d", s, got, want)
+		}
+	}
+	if quick < 1000 {
+		t.Errorf("only %d went the quick way", quick)
+	}
+	for c := rune(0x2000); c < 0x3000; c++ {
+		if s := "a" + string(c) + "b"; Width(s) != ansi.StringWidth(s) {
+			t.Errorf("%U: %d cells, want %d", c, Width(s), ansi.StringWidth(s))
+		}
+	}
+}
+
 func TestWrap(t *testing.T) {
 	for _, c := range []struct {
 		in   string

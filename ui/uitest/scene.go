@@ -188,7 +188,7 @@ func Probes() []state.Probe {
 		{Name: "login success", Kind: "prometheus", Unit: "ratio", Warn: f(0.9), Below: true, Role: state.RoleFix, Every: every, StaleAt: stale},
 		{Name: "cpu app-canary", Kind: "prometheus", Unit: "ratio", Warn: f(0.8), Role: state.RoleDisplay, Every: every, StaleAt: stale},
 		{Name: "db pool wait", Kind: "prometheus", Unit: "", Role: state.RoleDisplay, Every: every, StaleAt: stale},
-		{Name: "GET /health", Kind: "http", Role: state.RoleAll, Critical: true, Every: every, StaleAt: stale},
+		{Name: "GET /health", Kind: "http", Unit: "s", Role: state.RoleAll, Critical: true, Every: every, StaleAt: stale},
 		{Name: "rollout app", Kind: "rollout", Role: state.RoleDisplay, Every: every, StaleAt: stale},
 	}
 }
@@ -213,7 +213,7 @@ func (s *Story) Samples() *Story {
 		if age > 40*time.Second {
 			put("db pool wait", age, 2, state.OK, "")
 		}
-		put("GET /health", age, 1, state.OK, "200 12ms")
+		put("GET /health", age, 0.012+0.002*math.Sin(x/5), state.OK, "200 12ms")
 		put("rollout app", age, 1, state.OK, "3/3 ready")
 	}
 	if err := s.Scene.Fold(state.Frame{Samples: out}); err != nil {
