@@ -22,6 +22,8 @@ import (
 // It takes for granted that the change lasts and is one that the gate counts: beyond
 // crit, and worse than what the gate compares with; that sources answer before their
 // next question; and that nobody is asked instead (no-data, stale and error never pull).
+// While a stage is being made nothing counts yet: its gate goes by readings from when
+// the effect was seen, and so does the clock.
 // For alerts of a server it counts from when the alert fires: what the server's rules
 // add is not known here.
 
