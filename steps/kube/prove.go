@@ -21,16 +21,30 @@ type finding struct {
 
 // Prove implements steps.Strategy. It reads and dry-runs, never writes.
 func (st *strategy) Prove(ctx context.Context, plan state.Plan, started bool) (state.Proof, error) {
+	p, n, err := st.prove(ctx, plan, started)
+	if err != nil || n.of == nil {
+		return p, err
+	}
+	room, err := n.room(ctx)
+	if err != nil {
+		return state.Proof{}, unproven(err)
+	}
+	return summedUp(plan.Target, p, proof(plan.Target, []finding{room})), nil
+}
+
+// prove proves all but the room for the pods, which several workloads share: it gives
+// what they need. Its of is nil where nothing could be looked at, and the proof says why.
+func (st *strategy) prove(ctx context.Context, plan state.Plan, started bool) (state.Proof, need, error) {
 	r, err := st.resume(ctx, plan, forward)
 	if state.HasCode(err, "other-cluster") || state.HasCode(err, "snapshot") {
-		return state.Proof{Ready: state.NotReady, Target: plan.Target, Why: err.Error()}, nil
+		return state.Proof{Ready: state.NotReady, Target: plan.Target, Why: err.Error()}, need{}, nil
 	}
 	if err != nil {
-		return state.Proof{}, err
+		return state.Proof{}, need{}, err
 	}
 	live, err := r.world(ctx)
 	if err != nil {
-		return state.Proof{}, err
+		return state.Proof{}, need{}, err
 	}
 	checks := r.inverse(live, r.recipe, started)
 	if !started {
@@ -38,7 +52,7 @@ func (st *strategy) Prove(ctx context.Context, plan state.Plan, started bool) (s
 	}
 	checks = append(checks, r.target(live, r.recipe, started)...)
 	checks = append(checks, r.rights(r.recipe)...)
-	checks = append(checks, r.others(live, r.recipe, started), r.credentials(), r.quotas(live, r.recipe, started))
+	checks = append(checks, r.others(live, r.recipe, started), r.credentials())
 	if k, ok := r.recipe.(configured); ok {
 		checks = append(checks, k.guarded(r, live, started)...)
 	}
@@ -48,10 +62,12 @@ func (st *strategy) Prove(ctx context.Context, plan state.Plan, started bool) (s
 		g.Go(func() (err error) { found[i], err = check(gctx); return err })
 	}
 	if err := g.Wait(); err != nil {
-		return state.Proof{}, problem(err, "cannot prove the rollback")
+		return state.Proof{}, need{}, unproven(err)
 	}
-	return proof(plan.Target, found), nil
+	return proof(plan.Target, found), r.needs(live, r.recipe, started), nil
 }
+
+func unproven(err error) error { return problem(err, "cannot prove the rollback") }
 
 // check is one thing a proof looks at. An error means that it could not look.
 type check func(ctx context.Context) (finding, error)
@@ -72,6 +88,24 @@ func proof(target string, found []finding) state.Proof {
 	}
 	p.Why = strings.Join(why, "; ")
 	return p
+}
+
+// summedUp is a proof of several: as good as the worst.
+func summedUp(target string, list ...state.Proof) state.Proof {
+	out := state.Proof{Ready: state.Ready, Target: target}
+	var why []string
+	for _, p := range list {
+		out.Checks = append(out.Checks, p.Checks...)
+		if p.Ready == state.Ready {
+			continue
+		}
+		why = append(why, p.Why)
+		if out.Ready == state.Ready || p.Ready == state.NotReady {
+			out.Ready = p.Ready
+		}
+	}
+	out.Why = strings.Join(why, "; ")
+	return out
 }
 
 // world reads the plan's objects.
@@ -186,12 +220,19 @@ func (r *run) dry(ctx context.Context, name string, ch change, live, from *unstr
 		return yes(name, "dry run ok"), nil
 	case c == http.StatusConflict, c == http.StatusUnprocessableEntity && tests:
 		return r.again(ctx, name, ch, f, err)
-	case c == http.StatusBadRequest && strings.Contains(err.Error(), "dry run"):
+	case unrehearsed(c, err):
 		return no(name, state.Doubtful, fmt.Errorf("not tried, an admission webhook forbids dry runs: %s", state.Clean(err.Error()))), nil
 	case c >= 400 && c < 500 && c != http.StatusTooManyRequests:
 		return no(name, state.NotReady, err), nil
 	}
 	return finding{}, err
+}
+
+// unrehearsed reports whether an admission webhook refuses to be tried: the API server
+// says so of one that declares side effects, others say it themselves.
+func unrehearsed(c int, err error) bool {
+	text := strings.NewReplacer("-", " ", "dryrun", "dry run").Replace(strings.ToLower(err.Error()))
+	return (c == http.StatusBadRequest || c == http.StatusForbidden) && strings.Contains(text, "admission webhook") && strings.Contains(text, "dry run")
 }
 
 // again settles a lost race of a dry run: the object moved while it was proven.

@@ -22,41 +22,61 @@ var resourceQuotas = schema.GroupVersionResource{Version: "v1", Resource: "resou
 // demand is what pods ask for, in the words of a ResourceQuota.
 type demand map[corev1.ResourceName]resource.Quantity
 
-// quotas looks whether the namespace leaves room for the pods that the rollout makes
-// beside those that run, and for those that the rollback makes.
-func (r *run) quotas(live world, rec recipe, started bool) check {
-	return func(ctx context.Context) (finding, error) {
-		const name = "room for the pods"
-		items, err := r.c.list(ctx, resourceQuotas, r.plan.Namespace, "")
-		switch {
-		case err != nil && (denied(err) || unsupported(err)):
-			return yes(name, "quotas may not be read"), nil
-		case err != nil:
-			return finding{}, err
-		case len(items) == 0:
-			return yes(name, "no quota"), nil
-		}
-		forth, back := r.demands(live, rec, started)
-		var short, room []string
-		for i := range items {
-			q, err := typed[corev1.ResourceQuota](&items[i])
-			if err != nil {
-				return finding{}, err
-			}
-			if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {
-				continue // it counts some pods only
-			}
-			lack := append(beyond(q, forth, "rollout"), beyond(q, back, "rollback")...)
-			for _, l := range lack {
-				short = append(short, "ResourceQuota "+q.Name+": "+l)
-			}
-			room = append(room, q.Name)
-		}
-		if len(short) > 0 {
-			return no(name, state.Doubtful, fmt.Errorf("%s", strings.Join(short, "; "))), nil
-		}
-		return yes(name, "enough in "+or(strings.Join(room, ", "), "quotas of all pods")), nil
+// need is what a rollout and its rollback ask of the namespace's quotas.
+type need struct {
+	of    *run
+	forth demand // at most, at any stage, beyond the pods that are wanted now
+	rest  demand // once the rollout is done: beyond those, for as long as it stands
+	back  demand // while it is taken back from its deepest stage
+}
+
+// together is the need of workloads that roll out one after the other, and go back at the
+// same time, from whichever of them was reached.
+func together(list []need) need {
+	sum := need{of: list[0].of, forth: demand{}, rest: demand{}, back: demand{}}
+	back := demand{}
+	for _, n := range list {
+		peak := sum.rest.plus(n.forth)
+		sum.forth.most(peak)
+		sum.rest = sum.rest.plus(n.rest)
+		back = back.plus(n.back)
+		sum.back.most(back)
 	}
+	return sum
+}
+
+// room looks whether the namespace leaves room for the pods that the rollout makes
+// beside those that run, and for those that the rollback makes.
+func (n need) room(ctx context.Context) (finding, error) {
+	const name = "room for the pods"
+	items, err := n.of.c.list(ctx, resourceQuotas, n.of.plan.Namespace, "")
+	switch {
+	case err != nil && (denied(err) || unsupported(err)):
+		return yes(name, "quotas may not be read"), nil
+	case err != nil:
+		return finding{}, err
+	case len(items) == 0:
+		return yes(name, "no quota"), nil
+	}
+	var short, room []string
+	for i := range items {
+		q, err := typed[corev1.ResourceQuota](&items[i])
+		if err != nil {
+			return finding{}, err
+		}
+		if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {
+			continue // it counts some pods only
+		}
+		lack := append(beyond(q, n.forth, "rollout"), beyond(q, n.back, "rollback")...)
+		for _, l := range lack {
+			short = append(short, "ResourceQuota "+q.Name+": "+l)
+		}
+		room = append(room, q.Name)
+	}
+	if len(short) > 0 {
+		return no(name, state.Doubtful, fmt.Errorf("%s", strings.Join(short, "; "))), nil
+	}
+	return yes(name, "enough in "+or(strings.Join(room, ", "), "quotas of all pods")), nil
 }
 
 // beyond says what of a demand a quota has no room for.
@@ -84,13 +104,14 @@ func canonical(k corev1.ResourceName) corev1.ResourceName {
 	return k
 }
 
-// demands says what the rollout needs at most beyond the pods that are wanted now, and
-// what its rollback needs beyond those that are wanted at its deepest stage.
-func (r *run) demands(live world, rec recipe, started bool) (forth, back demand) {
-	forth, w, f := demand{}, live.copy(), fenceAround(live, r.s.Incident)
+// needs counts what the rollout and its rollback ask for. What is left of a rollout that
+// has begun is not known here; the way back is.
+func (r *run) needs(live world, rec recipe, started bool) need {
+	n := need{of: r, forth: demand{}, rest: demand{}}
+	w, f := live.copy(), fenceAround(live, r.s.Incident)
 	for i := range r.plan.Stages {
 		if started {
-			break // what is left of it is not known here; the way back is
+			break
 		}
 		before := w.copy()
 		for _, ch := range rec.changes(r.s, r.plan.Namespace, i) {
@@ -98,8 +119,9 @@ func (r *run) demands(live world, rec recipe, started bool) (forth, back demand)
 				w[ch.ref] = after
 			}
 		}
-		forth.most(more(live, before, w))
+		n.forth.most(more(live, before, w))
 	}
+	n.rest = more(live, w, w)
 	deepest := live
 	if !started {
 		deepest = r.afterwards(live, rec, f)
@@ -118,7 +140,8 @@ func (r *run) demands(live world, rec recipe, started bool) (forth, back demand)
 			w[u.ref] = after
 		}
 	}
-	return forth, more(live, deepest, w)
+	n.back = more(live, deepest, w)
+	return n
 }
 
 // more sums up the pods that may be there at once while before becomes after, without
@@ -146,6 +169,19 @@ func (d demand) most(o demand) {
 			d[k] = q
 		}
 	}
+}
+
+// plus is the sum of two demands.
+func (d demand) plus(o demand) demand {
+	sum := demand{}
+	for _, one := range []demand{d, o} {
+		for k, q := range one {
+			have := sum[k]
+			have.Add(q)
+			sum[k] = have
+		}
+	}
+	return sum
 }
 
 // add counts n pods of a Deployment's template; a negative n makes room.

@@ -41,8 +41,8 @@ type demanding interface {
 	rights(r *run) []right
 }
 
-// needs are the rights to look, which every strategy uses.
-func (r *run) needs() []right {
+// looks are the rights to look, which every strategy uses.
+func (r *run) looks() []right {
 	const polled = "it is polled instead"
 	keeper := r.s.Stable.keeper(r.plan.Namespace).Resource
 	out := []right{
@@ -68,7 +68,7 @@ func (r *run) rights(rec recipe) []check {
 			return r.granted(ctx, "right to patch "+o.String(), []right{{verb: "patch", resource: o.Resource, name: o.Name}})
 		})
 	}
-	look := r.needs()
+	look := r.looks()
 	if k, ok := rec.(demanding); ok {
 		look = append(look, k.rights(r)...)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -266,7 +267,8 @@ func (v several) Stage(ctx context.Context, plan state.Plan, i int, fence steps.
 	return steps.Effect{}, fmt.Errorf("plan %s has no such stage", plan.ID)
 }
 
-// Prove implements steps.Strategy: the proof of all is as good as the worst.
+// Prove implements steps.Strategy: the proof of all is as good as the worst. Of quotas
+// they need together what no one of them needs alone.
 func (v several) Prove(ctx context.Context, plan state.Plan, started bool) (state.Proof, error) {
 	list, err := parts(plan)
 	if err != nil {
@@ -275,34 +277,31 @@ func (v several) Prove(ctx context.Context, plan state.Plan, started bool) (stat
 	if len(list) == 0 {
 		return v.strategy.Prove(ctx, plan, started)
 	}
-	proofs := make([]state.Proof, len(list))
+	proofs, all := make([]state.Proof, len(list)), make([]need, len(list))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, p := range list {
 		g.Go(func() (err error) {
-			proofs[i], err = v.strategy.Prove(gctx, p.Plan, started)
+			proofs[i], all[i], err = v.prove(gctx, p.Plan, started)
 			return p.failed(err)
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return state.Proof{}, err
 	}
-	out := state.Proof{Ready: state.Ready, Target: plan.Target}
-	var why []string
 	for i, p := range list {
-		for _, f := range proofs[i].Checks {
-			f.Name = p.of(f.Name)
-			out.Checks = append(out.Checks, f)
+		for j := range proofs[i].Checks {
+			proofs[i].Checks[j].Name = p.of(proofs[i].Checks[j].Name)
 		}
-		if proofs[i].Ready == state.Ready {
-			continue
-		}
-		why = append(why, p.of(proofs[i].Why))
-		if out.Ready == state.Ready || proofs[i].Ready == state.NotReady {
-			out.Ready = proofs[i].Ready
-		}
+		proofs[i].Why = p.of(proofs[i].Why)
 	}
-	out.Why = strings.Join(why, "; ")
-	return out, nil
+	if !slices.ContainsFunc(all, func(n need) bool { return n.of == nil }) {
+		room, err := together(all).room(ctx)
+		if err != nil {
+			return state.Proof{}, unproven(err)
+		}
+		proofs = append(proofs, proof(plan.Target, []finding{room}))
+	}
+	return summedUp(plan.Target, proofs...), nil
 }
 
 // Look implements steps.Strategy.

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 
 	"mayday/state"
@@ -201,5 +204,63 @@ func TestWorkloadAlreadyRuns(t *testing.T) {
 	var problem *state.Problem
 	if !errors.As(err, &problem) || problem.Code != "config" || !strings.HasPrefix(problem.What, "worker: ") {
 		t.Errorf("a workload without the strategy: %v", err)
+	}
+}
+
+// TestSeveralShareARoom: what one workload leaves behind, the next has no room for, and
+// a rollback makes pods for all of them at once. Alone, each has room enough.
+func TestSeveralShareARoom(t *testing.T) {
+	twoOf := func(name string) (blue, green map[string]string) {
+		return map[string]string{"app": name, "version": "blue"}, map[string]string{"app": name, "version": "green"}
+	}
+	colours := func() ([]runtime.Object, runbook.Environment) {
+		var objects []runtime.Object
+		for _, name := range []string{"app", "mail"} {
+			blue, green := twoOf(name)
+			objects = append(objects, deploy(name+"-blue", "registry.local/"+name+":v1.2.3", 1, blue),
+				deploy(name+"-green", "registry.local/"+name+":v1.2.3", 0, green), service(name, blue))
+		}
+		return objects, runbook.Environment{BlueGreen: &runbook.BlueGreen{Service: "app", Blue: "app-blue", Green: "app-green", Label: "version"},
+			Workloads: []runbook.Workload{{Name: "mail", BlueGreen: &runbook.BlueGreen{Service: "mail", Blue: "mail-blue", Green: "mail-green", Label: "version"}}}}
+	}
+	rolling := func() ([]runtime.Object, runbook.Environment) {
+		return []runtime.Object{deploy("app", "registry.local/shop:v1.2.3", 1, stableLabels()), deploy("mail", "registry.local/mail:v1.2.3", 1, map[string]string{"app": "mail"})},
+			runbook.Environment{Rolling: rollingEnv("app"), Workloads: []runbook.Workload{{Name: "mail", Rolling: rollingEnv("mail")}}}
+	}
+	for _, c := range []struct {
+		name, strategy string
+		world          func() ([]runtime.Object, runbook.Environment)
+		pods           int64
+		want           state.Readiness
+		says           string
+	}{
+		{"colours, enough", "blue-green", colours, 4, state.Ready, ""},
+		{"colours, for one alone", "blue-green", colours, 3, state.Doubtful, "room for the pods: ResourceQuota team: the rollout needs 2 more pods, 1 left; ResourceQuota team: the rollback needs 2 more pods, 1 left"},
+		{"rolling, enough", "rolling", rolling, 4, state.Ready, ""},
+		{"rolling, for one at a time", "rolling", rolling, 3, state.Doubtful, "room for the pods: ResourceQuota team: the rollback needs 2 more pods, 1 left"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			objects, env := c.world()
+			s := newShop(t, append(objects, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "team", Namespace: ns},
+				Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"pods": *resource.NewQuantity(c.pods, resource.DecimalSI)}}})...)
+			s.eventually(t, "the quota has counted", func() bool {
+				q, err := s.client.CoreV1().ResourceQuotas(ns).Get(t.Context(), "team", metav1.GetOptions{})
+				return err == nil && q.Status.Used.Pods().Value() == 2
+			})
+			st := s.strategy(c.strategy, nil)
+			order := s.order(env)
+			for i := range order.Environment.Workloads {
+				order.Environment.Workloads[i].Image = "registry.local/mail:{version}"
+			}
+			p := mustPlan(t, st, order)
+			s.eventually(t, "all pods are ready", func() bool {
+				proof, err := st.Prove(t.Context(), p, false)
+				return err == nil && !strings.Contains(proof.Why, "before anything was changed")
+			})
+			if proof, err := st.Prove(t.Context(), p, false); err != nil || proof.Ready != c.want || proof.Why != c.says {
+				t.Errorf("%s %q, %v; want %s %q", proof.Ready, proof.Why, err, c.want, c.says)
+			}
+		})
 	}
 }
