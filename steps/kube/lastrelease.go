@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,8 +17,9 @@ import (
 )
 
 // lastRelease takes a release back that mayday did not make: one Deployment returns
-// to the revision before the present one, or a Service to the other colour. It rolls
-// nothing out, so its plans have no stages; PlanUndo of the other strategies makes them.
+// to the revision before the present one, a Service to the other colour, a StatefulSet
+// to the revision that a release under way is replacing. It rolls nothing out, so its
+// plans have no stages; PlanUndo of the other strategies makes them.
 type lastRelease struct{}
 
 // release is what a recipe adds where a release made its way can be undone.
@@ -37,10 +37,21 @@ func (lastRelease) read(context.Context, *Cluster, steps.Order, *snapshot) (worl
 }
 
 func (lastRelease) subject(s snapshot) string {
-	if s.Colours != nil {
+	switch {
+	case s.Colours != nil:
 		return blueGreen{}.subject(s)
+	case s.Ordering != nil:
+		return ordered{}.subject(s)
 	}
 	return immediate{}.subject(s)
+}
+
+// rights implements demanding.
+func (lastRelease) rights(r *run) []right {
+	if r.s.Ordering == nil {
+		return nil
+	}
+	return ordered{}.rights(r)
 }
 
 func (lastRelease) changes(snapshot, string, int) []change { return nil }
@@ -57,7 +68,10 @@ func (lastRelease) deepest(snapshot) int { return -1 }
 func (lastRelease) undo(s snapshot, ns string) []undo {
 	if s.Colours == nil {
 		ops := immediate{}.undo(s, ns)
-		ops[0].restore = s.Stable.unlessMoved(s.Stable.revert)
+		if s.Ordering != nil {
+			ops = ordered{}.undo(s, ns)
+		}
+		ops[0].restore = s.Stable.unlessMoved(ops[0].restore)
 		return ops
 	}
 	ops := blueGreen{}.undo(s, ns)
@@ -72,20 +86,20 @@ func (lastRelease) undo(s snapshot, ns string) []undo {
 	return ops
 }
 
-// unlessMoved is restore for a Deployment that still has the image that was planned for,
+// unlessMoved is restore for a workload that still has the image that was planned for,
 // or the one it returns to.
 func (w workload) unlessMoved(restore func(*unstructured.Unstructured, map[string]any) ([]patchOp, error)) func(*unstructured.Unstructured, map[string]any) ([]patchOp, error) {
 	return func(live *unstructured.Unstructured, template map[string]any) ([]patchOp, error) {
-		d, err := typed[appsv1.Deployment](live)
+		t, err := podTemplate(live)
 		if err != nil {
 			return nil, err
 		}
-		i := containerIndex(d.Spec.Template.Spec.Containers, w.Container)
+		i := containerIndex(t.Spec.Containers, w.Container)
 		if i < 0 {
-			return nil, overtaken("Deployment "+w.Deployment, "container "+w.Container+" is gone")
+			return nil, overtaken(w.String(), "container "+w.Container+" is gone")
 		}
-		if now := d.Spec.Template.Spec.Containers[i].Image; now != w.Live && now != w.Image {
-			return nil, overtaken("Deployment "+w.Deployment, "it runs "+state.Clean(now))
+		if now := t.Spec.Containers[i].Image; now != w.Live && now != w.Image {
+			return nil, overtaken(w.String(), "it runs "+state.Clean(now))
 		}
 		return restore(live, template)
 	}
@@ -131,16 +145,12 @@ func (st *strategy) planUndo(ctx context.Context, order steps.Order) (state.Plan
 	if !ok {
 		return state.Plan{}, &state.Problem{What: "strategy " + st.Name() + " cannot undo a release", Code: "no-undo"}
 	}
-	c, err := st.cluster(env)
+	d, err := st.draft(ctx, order)
 	if err != nil {
 		return state.Plan{}, err
 	}
-	id, err := c.Identity(ctx)
-	if err != nil {
-		return state.Plan{}, err
-	}
-	s := snapshot{Incident: order.Incident, Kubeconfig: or(env.Kubeconfig, c.Kubeconfig), URL: env.URL}
-	live, err := k.ranBefore(ctx, c, order, &s)
+	c, s := d.c, &d.s
+	live, err := k.ranBefore(ctx, c, order, s)
 	if err != nil {
 		return state.Plan{}, err
 	}
@@ -152,14 +162,13 @@ func (st *strategy) planUndo(ctx context.Context, order steps.Order) (state.Plan
 		return state.Plan{}, err
 	}
 	back := lastRelease{}
-	plan := state.Plan{ID: order.ID, Environment: env.Name, Production: env.Production, Strategy: back.name(), Version: now, Target: before,
-		Revision: s.Stable.Set, Context: c.Context, ClusterUID: id, Namespace: namespace(env), Subject: back.subject(s)}
-	if plan.Snapshot, err = json.Marshal(s); err != nil {
-		return state.Plan{}, fmt.Errorf("encode snapshot: %w", err)
+	plan, err := d.plan(state.Plan{Strategy: back.name(), Version: now, Target: before, Subject: back.subject(*s)})
+	if err != nil {
+		return state.Plan{}, err
 	}
 	f := fenceAround(live, s.Incident)
 	f.Epoch++
-	for _, u := range back.undo(s, plan.Namespace) {
+	for _, u := range back.undo(*s, plan.Namespace) {
 		if err := admit(u.ref, live[u.ref].GetAnnotations(), f, forward, c.Context); err != nil {
 			return state.Plan{}, err
 		}
@@ -209,6 +218,33 @@ func (immediate) ranBefore(ctx context.Context, c *Cluster, order steps.Order, s
 		return c.revisionBefore(ctx, m.Deployment, order, s)
 	}
 	return nil, unconfigured(order, "immediate")
+}
+
+// ranBefore knows the revision before while a release is under way, or hangs. Once it is
+// complete nobody can tell which one that was: a StatefulSet's status names the last
+// complete revision alone, the kept revisions say nothing of their pods, and those have
+// the names of the ones before them. Unlike a Deployment, it leaves no witness.
+func (ordered) ranBefore(ctx context.Context, c *Cluster, order steps.Order, s *snapshot) (world, error) {
+	p, err := c.setFor(ctx, order.Environment.Rolling.StatefulSet, order)
+	if err != nil {
+		return nil, err
+	}
+	st, refusal := p.set.Status, &state.Problem{Code: "no-target", Do: "Take it back by hand if you know better: " + p.ref.kubectl(c.Context, "rollout history")}
+	switch {
+	case st.CurrentRevision == st.UpdateRevision:
+		refusal.What = "what " + p.ref.String() + " ran before is not known"
+		refusal.Why = "its last release is complete, and a StatefulSet keeps no trace of which revision was complete before"
+		return nil, refusal
+	case p.Set != st.CurrentRevision: // it has no pod ready, see worthReturningTo
+		refusal.What = "whether revision " + state.Clean(st.CurrentRevision) + " was ever healthy is not known"
+		refusal.Why = "none of its pods is ready"
+		return nil, refusal
+	}
+	p.Ready = p.ready("") // as many as serve now: production may be ill already
+	s.Stable = p.workload
+	s.Ordering = &ordering{Partition: p.partition(), Selector: p.selector()}
+	s.Ordering.Strategy, _, _ = unstructured.NestedFieldCopy(p.live.Object, "spec", "updateStrategy")
+	return world{p.ref: p.live}, nil
 }
 
 // ranBefore looks at the stable Deployment, while all traffic goes there.

@@ -397,3 +397,53 @@ func TestUndoSeveralWorkloads(t *testing.T) {
 		t.Errorf("two releases are taken for one: %s back to %s", p.Version, p.Target)
 	}
 }
+
+// TestUndoStatefulSet: a release that hangs goes back to what it was replacing, the pod
+// that blocks the way included; one that is complete is not taken back.
+func TestUndoStatefulSet(t *testing.T) { inEachWorld(t, testUndoStatefulSet) }
+
+func testUndoStatefulSet(t *testing.T, open world) {
+	t.Parallel()
+	s := open(t, stateful("db", "registry.local/shop:v1.2.2", 2))
+	s.setSettled(t, "db")
+	env := runbook.Environment{Rolling: &runbook.Rolling{StatefulSet: "db"}}
+	release := func(version string) {
+		t.Helper()
+		patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"registry.local/shop:%s"}]}}}}`, version)
+		if _, err := s.client.AppsV1().StatefulSets(s.ns).Patch(t.Context(), "db", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release("v1.2.3")
+	s.setSettled(t, "db")
+	st := s.strategy("rolling", &behind{s, "app=db"})
+	if p, err := undo(t, st, s.order(env)); !state.HasCode(err, "no-target") || !strings.Contains(err.Error(), "keeps no trace") {
+		t.Errorf("a complete release: back to %s, %v", p.Target, err)
+	}
+	release("v1.2.4-crash")
+	s.eventually(t, "the release hangs", func() bool {
+		pod, err := s.client.CoreV1().Pods(s.ns).Get(t.Context(), "db-1", metav1.GetOptions{})
+		return err == nil && strings.HasSuffix(pod.Spec.Containers[0].Image, "-crash") && len(pod.Status.ContainerStatuses) > 0
+	})
+	p, err := undo(t, st, s.order(env))
+	if err != nil || p.Version != "v1.2.4-crash" || p.Target != "v1.2.3" || p.Subject != "StatefulSet db" || len(p.Inverse) != 3 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	back := s.strategy(p.Strategy, &behind{s, "app=db"})
+	if proof, err := back.Prove(t.Context(), p, true); err != nil || proof.Ready == state.NotReady {
+		t.Errorf("proof: %+v, %v", proof, err)
+	}
+	if v, err := back.Rollback(t.Context(), p, fence(1), quietly); err != nil || !strings.Contains(v.Text, "v1.2.3 1/2 ready") && !strings.Contains(v.Text, "v1.2.3 2/2 ready") {
+		t.Errorf("%+v, %v", v, err)
+	}
+	s.setSettled(t, "db")
+	if got, err := (&behind{s, "app=db"}).Versions(t.Context(), runbook.Environment{}, 20); err != nil || got["v1.2.3"] != 20 {
+		t.Errorf("%v answer, %v", got, err)
+	}
+	// A plan that is overtaken is not carried out.
+	release("v1.2.5")
+	s.setSettled(t, "db")
+	if _, err := back.Rollback(t.Context(), p, fence(1), quietly); !state.HasCode(err, "drift") {
+		t.Errorf("over a newer release: %v", err)
+	}
+}

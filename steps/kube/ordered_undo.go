@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -86,7 +85,7 @@ func (r *run) turned(ctx context.Context) error {
 func (r *run) setRestored(ctx context.Context) (string, error) {
 	o := r.s.Stable.ref(r.plan.Namespace)
 	progress := r.progress(o)
-	var bad time.Time
+	var ill illness
 	return awaitView(ctx, r.c, o, r.out, r.c.setLook(o), func(v setView) (bool, string, error) {
 		if err := r.owned(o, v.set.Annotations); err != nil {
 			return false, "", err
@@ -98,13 +97,7 @@ func (r *run) setRestored(ctx context.Context) (string, error) {
 		if err := r.makeWay(ctx, v, r.out); err != nil {
 			return false, text, err
 		}
-		err := v.trouble(v.set.Status.UpdateRevision)
-		switch {
-		case err == nil:
-			bad = time.Time{}
-		case bad.IsZero():
-			bad = time.Now()
-		case time.Since(bad) > troublePatience:
+		if err := ill.lasts(v.trouble(v.set.Status.UpdateRevision)); err != nil {
 			return false, text, err
 		}
 		return false, text, progress(text)

@@ -186,7 +186,7 @@ func (r *run) restored(ctx context.Context, o ref) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, restorePatience, &state.Problem{What: o.String() + " does not get back to " + r.plan.Target,
 		Why: "its pods were not ready within " + restorePatience.String(), Code: "no-progress", Do: "Look: " + o.kubectl(r.c.Context, "describe")})
 	defer cancel()
-	var bad time.Time
+	var ill illness
 	text, err := r.c.await(ctx, o, r.out, func(v view) (bool, string, error) {
 		if err := r.owned(o, v.d.Annotations); err != nil {
 			return false, "", err
@@ -195,21 +195,29 @@ func (r *run) restored(ctx context.Context, o ref) (string, error) {
 		if ok || !v.heard() {
 			return ok, text, nil
 		}
-		err := trouble(v.d, v.current, v.pods)
-		switch {
-		case err == nil:
-			bad = time.Time{}
-		case bad.IsZero():
-			bad = time.Now()
-		case time.Since(bad) > troublePatience:
-			return false, text, err
-		}
-		return false, text, nil
+		return false, text, ill.lasts(trouble(v.d, v.current, v.pods))
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
 	return text, err
+}
+
+// illness bears trouble of pods for a while: the old version may have had it before the
+// rollout, and got over it.
+type illness struct{ since time.Time }
+
+// lasts gives the trouble once it has lasted troublePatience.
+func (i *illness) lasts(trouble error) error {
+	switch {
+	case trouble == nil:
+		i.since = time.Time{}
+	case i.since.IsZero():
+		i.since = time.Now()
+	case time.Since(i.since) > troublePatience:
+		return trouble
+	}
+	return nil
 }
 
 // backTo says whether the view shows the target revision alone and ready enough.

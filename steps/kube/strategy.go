@@ -150,17 +150,13 @@ func (st *strategy) Name() string { return st.name }
 // Plan implements steps.Strategy.
 func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, error) {
 	env := order.Environment
-	c, err := st.cluster(env)
-	if err != nil {
-		return state.Plan{}, err
-	}
-	id, err := c.Identity(ctx)
-	if err != nil {
-		return state.Plan{}, err
-	}
-	s := snapshot{Incident: order.Incident, Kubeconfig: or(env.Kubeconfig, c.Kubeconfig), URL: env.URL}
 	recipe := st.pick(func(k special) bool { return k.fits(env) })
-	live, stages, err := recipe.read(ctx, c, order, &s)
+	d, err := st.draft(ctx, order)
+	if err != nil {
+		return state.Plan{}, err
+	}
+	c, s := d.c, &d.s
+	live, stages, err := recipe.read(ctx, c, order, s)
 	if err != nil {
 		return state.Plan{}, err
 	}
@@ -171,9 +167,10 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 		return state.Plan{}, &state.Problem{What: env.Name + " already runs " + order.Version, Code: "already-running",
 			Why: s.Stable.ref("").String() + " has image " + state.Clean(s.Stable.Live), Do: "There is nothing to roll out; validate it instead."}
 	}
-	plan := state.Plan{ID: order.ID, Environment: env.Name, Production: env.Production, Strategy: st.Name(), Version: order.Version,
-		Target: or(s.Stable.version(), order.Previous), Revision: s.Stable.Set, Context: c.Context, ClusterUID: id,
-		Namespace: namespace(env), Subject: recipe.subject(s), Stages: stages}
+	plan, err := d.plan(state.Plan{Strategy: st.Name(), Version: order.Version, Target: or(s.Stable.version(), order.Previous), Subject: recipe.subject(*s), Stages: stages})
+	if err != nil {
+		return state.Plan{}, err
+	}
 	if len(s.Stable.Digests) == 1 {
 		plan.Digest = s.Stable.Digests[0]
 	}
@@ -181,14 +178,42 @@ func (st *strategy) Plan(ctx context.Context, order steps.Order) (state.Plan, er
 		return state.Plan{}, &state.Problem{What: "the version in " + env.Name + " has no name", Code: "no-target",
 			Why: "image " + state.Clean(s.Stable.Image) + " has no tag, and git knows no version of production", Do: "Tag what runs there, then plan again."}
 	}
-	if plan.Snapshot, err = json.Marshal(s); err != nil {
-		return state.Plan{}, fmt.Errorf("encode snapshot: %w", err)
-	}
-	if err := describe(ctx, c, recipe, &plan, s, live); err != nil {
+	if err := describe(ctx, c, recipe, &plan, *s, live); err != nil {
 		return state.Plan{}, err
 	}
-	plan.Warnings = append(warnings(recipe, plan, s, live), s.leftOut()...)
+	plan.Warnings = append(warnings(recipe, plan, *s, live), s.leftOut()...)
 	return plan, nil
+}
+
+// draft is a plan of which the cluster is known and the objects are not read yet.
+type draft struct {
+	order    steps.Order
+	c        *Cluster
+	identity string
+	s        snapshot
+}
+
+// draft opens the environment's cluster.
+func (st *strategy) draft(ctx context.Context, order steps.Order) (*draft, error) {
+	env := order.Environment
+	c, err := st.cluster(env)
+	if err != nil {
+		return nil, err
+	}
+	id, err := c.Identity(ctx)
+	return &draft{order, c, id, snapshot{Incident: order.Incident, Kubeconfig: or(env.Kubeconfig, c.Kubeconfig), URL: env.URL}}, err
+}
+
+// plan fills in where the plan belongs, and the snapshot as it is now.
+func (d *draft) plan(p state.Plan) (state.Plan, error) {
+	env := d.order.Environment
+	p.ID, p.Environment, p.Production, p.Namespace = d.order.ID, env.Name, env.Production, namespace(env)
+	p.Revision, p.Context, p.ClusterUID = d.s.Stable.Set, d.c.Context, d.identity
+	var err error
+	if p.Snapshot, err = json.Marshal(d.s); err != nil {
+		return p, fmt.Errorf("encode snapshot: %w", err)
+	}
+	return p, nil
 }
 
 // describe writes down every operation of the stages and of the inverse, by
