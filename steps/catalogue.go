@@ -1,6 +1,8 @@
 package steps
 
 import (
+	"slices"
+
 	"mayday/state"
 	"mayday/state/runbook"
 )
@@ -8,8 +10,15 @@ import (
 // Catalogue lays the 18 steps down for a runbook. Where the runbook has a command
 // for an item, the item is an action; where it has none, a person checks it. The
 // items' IDs are stable: journals, tests and wiring use them.
-func Catalogue(rb *runbook.Runbook) []state.Step {
-	c := catalogue{rb}
+func Catalogue(rb *runbook.Runbook) []state.Step { return catalogue{rb, true}.steps() }
+
+// Opening is the Catalogue of an incident that is just declared, with an issue or
+// without: then a person is asked for the ticket.
+func Opening(rb *runbook.Runbook, issue string) []state.Step {
+	return catalogue{rb, issue != ""}.steps()
+}
+
+func (c catalogue) steps() []state.Step {
 	return []state.Step{
 		{No: 1, Title: "Assess and triage", Items: c.triage()},
 		{No: 2, Title: "Incident set-up", Items: c.setUp()},
@@ -38,7 +47,10 @@ var CommandItems = map[string]string{
 	"10.alerts": "alerts", "10.migration": "migration", "10.config": "config", "12.security": "security-validation",
 }
 
-type catalogue struct{ rb *runbook.Runbook }
+type catalogue struct {
+	rb    *runbook.Runbook
+	issue bool // the incident names one
+}
 
 // has reports whether the runbook has a command of that name.
 func (c catalogue) has(name string) bool { _, ok := c.rb.Commands[name]; return ok }
@@ -93,7 +105,7 @@ func (c catalogue) triage() []state.Item {
 
 func (c catalogue) setUp() []state.Item {
 	ticket := ask("2.ticket", "Ticket", "The ticket's number or link, or \"none\"")
-	if c.rb.Tracker != "" {
+	if c.rb.Tracker != "" && c.issue {
 		ticket = auto(look("2.ticket", "Ticket linked", "a link made of the issue and the runbook's tracker"))
 	}
 	room := ask("2.room", "War room", "Where does everybody talk? A link or a channel")
@@ -239,12 +251,24 @@ func (c catalogue) rollback() []state.Item {
 }
 
 func (c catalogue) watch() []state.Item {
-	return []state.Item{
+	items := []state.Item{
 		auto(look(state.ItemMonitor, "Production watched", "for the whole monitoring period; a crit reading rolls back", "10.deploy", "10.validate")),
 		check("15.feedback", "User feedback", "what do users say now?", "10.deploy"),
 		check("15.tickets", "Ticket volume", "back to normal?", "10.deploy"),
 		look("15.fixed", "The original issue is gone", "checked again at the end", state.ItemMonitor),
 	}
+	if c.spares() {
+		old := change(itemRetire, "Old colour scaled down", "on demand, once drain has passed; R then takes a little longer", itemDeploy)
+		old.Optional = true
+		items = append(items, old)
+	}
+	return items
+}
+
+// spares reports whether production has a strategy that leaves the old version standing.
+func (c catalogue) spares() bool {
+	p, ok := c.rb.Production()
+	return ok && slices.Contains(p.Strategies(), "blue-green")
 }
 
 func (c catalogue) report() []state.Item {

@@ -11,7 +11,7 @@ import (
 func fullRunbook() *runbook.Runbook {
 	rb := &runbook.Runbook{Service: "shop", Commands: map[string]runbook.Command{}, WarRoom: "https://meet/{incident}", Tracker: "https://t/{issue}",
 		Environments: map[string]runbook.Environment{
-			"production": {Name: "production", Production: true, Strategy: "canary", Canary: &runbook.Canary{}, Rolling: &runbook.Rolling{}},
+			"production": {Name: "production", Production: true, Strategy: "canary", Canary: &runbook.Canary{}, Rolling: &runbook.Rolling{}, BlueGreen: &runbook.BlueGreen{}},
 			"staging":    {Name: "staging", Strategy: "rolling", Rolling: &runbook.Rolling{}}},
 		Gate: defaultGate(), Rollback: runbook.Rollback{Grace: 3e9}}
 	for _, name := range []string{"fix", "focused", "security", "smoke", "backup", "alerts", "migration", "config", "security-validation"} {
@@ -94,6 +94,7 @@ var rows = []struct {
 	{"15 user feedback", []string{"15.feedback"}},
 	{"15 ticket volume", []string{"15.tickets"}},
 	{"15 the original issue is gone", []string{"15.fixed"}},
+	{"9 keep the old colour warm; scaled down on demand", []string{"15.old"}},
 	{"16 report from the journal", []string{"16.report"}},
 	{"16 lessons learned, process improvements", []string{"16.lessons", "16.improve"}},
 	{"16 shared with the team", []string{"16.shared"}},
@@ -195,5 +196,19 @@ func TestChosenStrategyIsForProductionOnly(t *testing.T) {
 	}
 	if got := chosen(in, itemDeploy); got != "canary" {
 		t.Errorf("production goes by %q", got)
+	}
+}
+
+// Without an issue there is nothing to link: a person is asked for the ticket.
+func TestTicketIsAskedForWithoutAnIssue(t *testing.T) {
+	item := func(steps []state.Step) *state.Item {
+		in := &state.Incident{Steps: steps}
+		return in.Item("2.ticket")
+	}
+	if it := item(Opening(fullRunbook(), "PROD-2847")); it.Kind != state.Action || !it.Auto {
+		t.Errorf("with an issue: %+v", it)
+	}
+	if it := item(Opening(fullRunbook(), "")); it.Kind != state.Check || it.Ask == "" || it.Auto {
+		t.Errorf("without one: %+v", it)
 	}
 }

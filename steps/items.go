@@ -21,6 +21,7 @@ const (
 	itemPlan     = "9.plan"
 	itemDeploy   = "10.deploy"
 	itemRollback = "14.rollback"
+	itemRetire   = "15.old"
 )
 
 // isRollout names the items that the Engine runs as rollouts, with their environment.

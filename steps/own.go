@@ -36,6 +36,9 @@ func (e *Engine) own(item string) Action {
 	if run != nil {
 		return ActionFunc(run)
 	}
+	if item == itemRetire {
+		return retiring{e}
+	}
 	audiences := map[string]struct {
 		purpose string
 		to      []string

@@ -327,6 +327,7 @@ func (e *Engine) finishRollout(actor state.Actor, r *state.Rollout, item, run st
 		what := r.Version + " is in production"
 		facts = append(facts, state.StatusChanged{To: state.Monitoring, Why: what})
 		facts = append(facts, e.say("change", map[string]string{"what": what + ", by " + r.Strategy}, "changes")...)
+		facts = append(facts, e.unretired(r)...)
 	}
 	_, err := e.recordIf(actor, e.current(r), facts...)
 	if state.HasCode(err, "journal") {

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"io"
+	"time"
 
 	"mayday/state"
 	"mayday/state/runbook"
@@ -42,6 +43,20 @@ type Strategy interface {
 	// called twice. report is called for each operation before (running) and after;
 	// it must not block. Conflicts are retried, not returned.
 	Rollback(ctx context.Context, plan state.Plan, fence Fence, report func(state.RollbackOp)) (Verification, error)
+}
+
+// Retirer is a Strategy that leaves what ran before standing when a rollout is done, for
+// open connections and the way back, and can let it go on demand.
+type Retirer interface {
+	Strategy
+	// Retires reports whether a rollout by this plan leaves something standing.
+	Retires(plan state.Plan) bool
+	// Retire scales it down to nothing under the fence that the rollout closed, and sees
+	// its effect; a rollback works all the same, and brings it back first. since is how
+	// long ago, in real time, the rollout's last stage took effect: a *state.Problem with
+	// the code "early" where connections may still be open. dry writes nothing. commands
+	// do the same by hand, each with its precondition in it; none: nothing is left to do.
+	Retire(ctx context.Context, plan state.Plan, since time.Duration, fence Fence, dry bool) (commands []string, text string, err error)
 }
 
 // Order says what to roll out where.

@@ -234,6 +234,9 @@ func (p *Post) data(in *state.Incident, now time.Time, extra map[string]string) 
 	}
 	if in.Issue == "" {
 		d.Ticket = in.Facts["ticket"]
+		if told := in.Facts["2.ticket"]; d.Ticket == "" && told != "none" { // a person's answer
+			d.Ticket = p.ticket(in, told)
+		}
 	}
 	if every := in.Policy.Update.D(); every > 0 {
 		d.Every, d.NextUpdate = span(every), now.Add(every).UTC().Format("15:04 UTC")

@@ -129,9 +129,7 @@ func (k blueGreen) effect(ctx context.Context, r *run, i int) (steps.Effect, err
 		// The real time: connections end by that, whatever the incident's clock does.
 		text += ", for " + r.s.Colours.Drain.String() + " at least, until " + time.Now().Add(drain).UTC().Format("15:04:05 UTC")
 	}
-	// kubectl refuses where somebody scaled it meanwhile, as a rollback does.
-	scale := fmt.Sprintf("%s --current-replicas=%d --replicas=0", live.kubectl(r.c.Context, "scale"), n)
-	return steps.Effect{Text: text + "; then, on demand: " + scale}, nil
+	return steps.Effect{Text: text + "; then step 15 offers to scale it down"}, nil
 }
 
 // checked tries the idle colour out.

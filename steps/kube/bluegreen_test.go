@@ -122,7 +122,7 @@ func testSeedManifests(t *testing.T, open world) {
 		t.Errorf("back by hand: %s", c)
 	}
 	for i, want := range []string{"3/3 ready", "not checked: the environment has no checks, 3/3 ready", "seen 100.0 %, 3 endpoints of app-green, 3/3 ready",
-		"app-blue keeps 3 pods for open connections and the way back, for 5m at least, until TIME; then, on demand: kubectl -n " + s.ns + " scale deployment app-blue --current-replicas=3 --replicas=0"} {
+		"app-blue keeps 3 pods for open connections and the way back, for 5m at least, until TIME; then step 15 offers to scale it down"} {
 		e, err := st.Stage(t.Context(), p, i, fence(0), t.Output())
 		if text := regexp.MustCompile(`\d\d:\d\d:\d\d UTC`).ReplaceAllString(e.Text, "TIME"); err != nil || text != want {
 			t.Fatalf("stage %d: %q, %v, want %q", i, text, err, want)

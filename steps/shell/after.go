@@ -119,6 +119,23 @@ func (a *after) behind(ctx context.Context, plan state.Plan, order steps.Order, 
 	return plan, nil
 }
 
+// Retires implements steps.Retirer.
+func (a *after) Retires(plan state.Plan) bool {
+	inner, _ := split(plan)
+	k, ok := a.Strategy.(steps.Retirer)
+	return ok && k.Retires(inner)
+}
+
+// Retire implements steps.Retirer.
+func (a *after) Retire(ctx context.Context, plan state.Plan, since time.Duration, fence steps.Fence, dry bool) ([]string, string, error) {
+	k, ok := a.Strategy.(steps.Retirer)
+	if !ok {
+		return nil, "", &state.Problem{Code: "config", What: "strategy " + a.Name() + " leaves nothing standing"}
+	}
+	inner, _ := split(plan)
+	return k.Retire(ctx, inner, since, fence, dry)
+}
+
 // told gives what its hooks are told.
 func (m *aftermath) told(plan state.Plan) values {
 	return told(plan.Version, plan.Target, plan.Environment, m.Incident)

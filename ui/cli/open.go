@@ -146,7 +146,7 @@ func declare(rb *runbook.Runbook, form ui.DeclareForm, now time.Time) (folder st
 	probes := steps.ProbesFor(rb, nil, reach(rb))
 	_, err = j.Append(at, me("cockpit"), 0, state.Declared{ID: id, Title: state.Clean(form.Title), Severity: form.Severity, Service: rb.Service,
 		Environment: env.Name, Issue: state.Clean(form.Issue), Impact: state.Clean(form.Impact), Drill: scenario, Clock: clock,
-		Policy: rb.Policy(form.Severity), Policies: rb.Policies(), Rota: rb.Rota(), Roles: roles, Steps: steps.Catalogue(rb), Probes: probes, Reaction: steps.Reaction(probes),
+		Policy: rb.Policy(form.Severity), Policies: rb.Policies(), Rota: rb.Rota(), Roles: roles, Steps: steps.Opening(rb, form.Issue), Probes: probes, Reaction: steps.Reaction(probes),
 		PublicKey: j.PublicKey(), Runbook: rb.Path})
 	return folder, errors.Join(err, j.Close())
 }
