@@ -62,7 +62,7 @@ func (e *Engine) keepClocks(ctx context.Context) {
 }
 
 // prover proves the rollback plan again and again while there is something to take
-// back: during the rollout and the monitoring period.
+// back: behind each stage, and during the rollout and the monitoring period.
 func (e *Engine) prover(ctx context.Context) {
 	tick := time.NewTicker(proveEvery)
 	defer tick.Stop()
@@ -71,13 +71,14 @@ func (e *Engine) prover(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			in := e.Incident()
-			r := in.Production()
-			if r == nil || !in.Open() || r.Status == state.RolloutRolledBack || in.Undone() || in.Rollback.Status == state.RollbackRunning {
-				continue
-			}
-			_, _ = e.prove(ctx, r, r.Status != state.RolloutPlanned) // the proof, or why there is none, is in the journal
+		case <-e.reprove:
 		}
+		in := e.Incident()
+		r := in.Production()
+		if r == nil || !in.Open() || r.Status == state.RolloutRolledBack || in.Undone() || in.Rollback.Status == state.RollbackRunning {
+			continue
+		}
+		_, _ = e.prove(ctx, r, r.Status != state.RolloutPlanned) // the proof, or why there is none, is in the journal
 	}
 }
 

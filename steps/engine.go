@@ -112,6 +112,7 @@ type Engine struct {
 	closed  bool          // nothing more will be said
 	poke    chan struct{} // what runs by itself may have become possible
 	relook  chan struct{} // what is known of the last release may have changed
+	reprove chan struct{} // a stage has changed what the rollback plan starts from
 
 	ctx    context.Context // ends the actions
 	cancel context.CancelFunc
@@ -132,7 +133,7 @@ func NewEngine(o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, turn: make(chan struct{}, 1), in: in, events: append([]state.Event(nil), o.History...),
 		series: map[string]*state.Series{}, running: map[string]*work{},
-		subs: map[*subscriber]struct{}{}, changed: make(chan struct{}), poke: make(chan struct{}, 1), relook: make(chan struct{}, 1)}
+		subs: map[*subscriber]struct{}{}, changed: make(chan struct{}), poke: make(chan struct{}, 1), relook: make(chan struct{}, 1), reprove: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.remember(o.Past)
 	return e, nil

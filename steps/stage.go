@@ -77,6 +77,12 @@ func (e *Engine) stage(ctx context.Context, actor state.Actor, s Strategy, r *st
 	if _, err := e.recordIf(e.mayday(), e.current(r), state.StageEffected{Rollout: r.ID, Stage: i, Effect: e.clean(eff.Text), Seen: eff.Seen}); err != nil {
 		return err
 	}
+	if r.Production {
+		select {
+		case e.reprove <- struct{}{}:
+		default: // it is about to be
+		}
+	}
 	text := ""
 	if r.Stages[i].Hold > 0 && r.Production { // staging has no probes of its own: its checks are items of step 8
 		if text, err = e.holdGate(ctx, r, i); err != nil {

@@ -1,6 +1,8 @@
 package steps
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -167,16 +169,12 @@ func (e *Engine) forget(old, probes []state.Probe) {
 	}
 }
 
+// sameProbes compares all that the journal keeps of probes: a threshold that the runbook
+// changed between two keepers is news, too.
 func sameProbes(a, b []state.Probe) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].Name != b[i].Name || a[i].Query != b[i].Query {
-			return false
-		}
-	}
-	return true
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && (bytes.Equal(x, y) || len(a)+len(b) == 0)
 }
 
 // ProbesFor turns the runbook's probes into this incident's: {new} and {old} become
