@@ -31,6 +31,7 @@ import (
 	"mayday/steps"
 	"mayday/steps/drill/cluster"
 	"mayday/steps/kube"
+	"mayday/steps/kube/kubetest"
 	"mayday/steps/steptest"
 )
 
@@ -218,31 +219,12 @@ func object(t testing.TB, text string) *unstructured.Unstructured {
 	return u
 }
 
-const virtualService = `
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: app}
-spec:
-  hosts: [app]
-  http:
-  - match: [{headers: {x-tester: {exact: "1"}}}]
-    route: [{destination: {host: app-canary}}]
-  - route:
-    - {destination: {host: app-stable}, weight: 100}
-    - {destination: {host: app-canary}, weight: 0}
-`
-
-const httpRoute = `
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: app}
-spec:
-  parentRefs: [{name: gateway}]
-  rules:
-  - backendRefs:
-    - {name: app-stable, port: 80, weight: 100}
-    - {name: app-canary, port: 80, weight: 0}
-`
+var (
+	// virtualService has a rule for testers, which is not mayday's, before the one that counts.
+	virtualService = strings.Replace(kubetest.VirtualService(100, 0), "  http:\n",
+		"  http:\n  - match: [{headers: {x-tester: {exact: \"1\"}}}]\n    route: [{destination: {host: app-canary}}]\n", 1)
+	httpRoute = kubetest.HTTPRoute(100, 0)
+)
 
 func stableLabels() map[string]string { return map[string]string{"app": "app", "track": "stable"} }
 func canaryLabels() map[string]string { return map[string]string{"app": "app", "track": "canary"} }

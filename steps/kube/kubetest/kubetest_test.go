@@ -310,24 +310,5 @@ func TestAPIServerComesBack(t *testing.T) {
 	kubectl(t, c, "-n", ns, "rollout", "status", "deployment/blue")
 }
 
-const routes = `
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: app}
-spec:
-  hosts: [app]
-  http:
-  - route:
-    - {destination: {host: app-stable}, weight: 75}
-    - {destination: {host: app-canary}, weight: 25}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: app}
-spec:
-  parentRefs: [{name: gateway}]
-  rules:
-  - backendRefs:
-    - {name: app-stable, port: 80, weight: 75}
-    - {name: app-canary, port: 80, weight: 25}
-`
+// routes are one of each kind, with a quarter for the canary.
+var routes = kubetest.VirtualService(75, 25) + kubetest.HTTPRoute(75, 25)

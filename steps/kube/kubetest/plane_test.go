@@ -45,7 +45,6 @@ apiVersion: v1
 kind: Service
 metadata: {name: app-canary}
 spec: {selector: {app: app, colour: green}, ports: [{port: 80, targetPort: 8080}]}
----
 `
 
 // answers waits until 20 requests are answered by these versions: the router learns
