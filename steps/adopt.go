@@ -58,7 +58,7 @@ func (e *Engine) takenBack(told []Told) {
 			}
 			e.key.Lock()
 			if e.arm != nil {
-				e.arm.Stop()
+				e.arm.stop()
 				e.arm = nil
 			}
 			e.mu.Lock()

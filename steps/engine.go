@@ -102,7 +102,7 @@ type Engine struct {
 	// key orders R, its stop and its fire; held for no longer than journalPatience.
 	// Taken before mu.
 	key sync.Mutex
-	arm *time.Timer // the grace of an armed rollback; guarded by key
+	arm *arming // the grace of an armed rollback; guarded by key
 
 	undone  string        // the rollout that was taken back last
 	rolling bool          // a rollback is in its lane

@@ -44,7 +44,7 @@ func (e *Engine) finishRollback(in *state.Incident) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.inLane(func() {
-		e.rollback(e.mayday(), r, in.Epoch+1, undoing{"the last keeper died in the rollback: " + in.Rollback.Trigger, in.Rollback.Database})
+		e.rollback(e.mayday(), r, in.Epoch+1, undoing{"the last keeper died in the rollback: " + in.Rollback.Trigger, in.Rollback.Database}, false)
 	})
 }
 

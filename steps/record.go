@@ -66,10 +66,12 @@ func (e *Engine) recordIf(actor state.Actor, ok func(*state.Incident) error, fac
 // must is record for the rollback's own lane: it never fails and waits at most
 // journalPatience. What could not be written is spooled and written before
 // anything else as soon as the journal takes it.
-func (e *Engine) must(actor state.Actor, facts ...state.Fact) {
+func (e *Engine) must(actor state.Actor, facts ...state.Fact) { e.mustAt(e.Now(), actor, facts...) }
+
+// mustAt is must for what happened at that time.
+func (e *Engine) mustAt(at time.Time, actor state.Actor, facts ...state.Fact) {
 	wait := time.NewTimer(journalPatience)
 	defer wait.Stop()
-	at := e.Now()
 	select {
 	case e.turn <- struct{}{}:
 		done := make(chan struct{})

@@ -63,16 +63,19 @@ func (e *Engine) armRollback(actor state.Actor, p undoing) error {
 
 // countDown needs key. The countdown fires unless it was stopped before.
 func (e *Engine) countDown(actor state.Actor, deadline time.Time, p undoing) {
-	var t *time.Timer
-	t = time.AfterFunc(max(deadline.Sub(e.o.Now()), 0), func() {
+	a := new(arming)
+	var ready context.Context
+	ready, a.cancel = context.WithCancel(e.ctx)
+	a.timer = time.AfterFunc(max(deadline.Sub(e.o.Now()), 0), func() {
 		e.key.Lock()
-		mine := e.arm == t
+		mine := e.arm == a
 		e.key.Unlock()
 		if mine {
 			e.fireAfter(func() {}, actor, p)
 		}
 	})
-	e.arm = t
+	e.arm = a
+	e.spawn(func() { e.keepReady(ready, a, p) })
 }
 
 func (e *Engine) disarm(actor state.Actor) error {
@@ -85,7 +88,7 @@ func (e *Engine) disarm(actor state.Actor) error {
 		}
 		return nil
 	}
-	e.arm.Stop()
+	e.arm.stop()
 	e.arm = nil // a countdown that ends just now finds that it is not the one any more
 	e.must(actor, state.RollbackDisarmed{})
 	return nil
@@ -112,8 +115,10 @@ func (e *Engine) fire(actor state.Actor, trigger string) {
 func (e *Engine) fireAfter(first func(), actor state.Actor, p undoing) {
 	e.key.Lock()
 	defer e.key.Unlock()
+	ready := false
 	if e.arm != nil {
-		e.arm.Stop()
+		ready = e.arm.ready.Load()
+		e.arm.stop()
 		e.arm = nil
 	}
 	e.mu.Lock()
@@ -132,15 +137,19 @@ func (e *Engine) fireAfter(first func(), actor state.Actor, p undoing) {
 	e.inLane(func() {
 		first()
 		p.database = p.database || in.Rollback.Status == state.RollbackArmed && in.Rollback.Database
-		e.rollback(actor, r, in.Epoch+1, p)
+		e.rollback(actor, r, in.Epoch+1, p, ready)
 	})
 	e.mu.Unlock()
 }
 
-// rollback is the lane. Nothing in it waits for the journal beyond journalPatience.
-func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, p undoing) {
+// rollback is the lane. Nothing in it waits for the journal beyond journalPatience, and
+// only once: what was asked for is written down before it is done, beside what must be
+// asked of the world; how it goes is written down while it goes on. ready says that the
+// strategy was prepared while the grace ran.
+func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, p undoing, ready bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.time())
-	defer cancel()
+	prepared := e.preparing(ctx, r)
+	defer func() { cancel(); <-prepared }()
 	run := fmt.Sprintf("%s-e%d", itemRollback, epoch)
 	var before []state.Fact
 	if r.ID == state.UndoID { // a rollout of mayday's own measured it when it began
@@ -148,17 +157,22 @@ func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, p undo
 	}
 	e.must(actor, append(before, state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: e.clean(p.trigger), Ops: r.Inverse, Database: p.database},
 		state.ItemStarted{Item: itemRollback, Run: run, Commands: e.shown(inverseCommands(r))})...)
+	if !ready {
+		within(preparePatience, prepared)
+	}
 	s, err := e.strategy(r.Strategy)
 	var seen Verification
 	if err == nil {
+		told := e.inOrder()
 		out := NewPatient(func() (io.WriteCloser, error) { return e.output(itemRollback, run), nil })
 		err = e.guard(out, func() (err error) {
 			seen, err = Undo(WithOutput(ctx, out), s, r.Plan, Fence{Incident: e.id(), Epoch: epoch}, p.database, func(op state.RollbackOp) {
 				op.Text, op.Title = e.clean(op.Text), e.clean(op.Title)
-				e.must(e.mayday(), op)
+				told.tell(op)
 			})
 			return err
 		})
+		told.close()
 		_ = out.Close() // what is not kept was on the screens all the same
 	}
 	// Free before the outcome can be seen, so that whoever sees a failure can press R

@@ -40,8 +40,9 @@ type Strategy interface {
 
 	// Rollback restores plan.Target under the fence, in the order traffic, workload,
 	// and verifies it by effect. It is complete by itself, needs no gate and may be
-	// called twice. report is called for each operation before (running) and after;
-	// it must not block. Conflicts are retried, not returned.
+	// called twice. report is called for each operation before (running) and after, and
+	// no more once Rollback has returned; it must not block. Conflicts are retried, not
+	// returned.
 	Rollback(ctx context.Context, plan state.Plan, fence Fence, report func(state.RollbackOp)) (Verification, error)
 }
 
@@ -57,6 +58,15 @@ type Retirer interface {
 	// the code "early" where connections may still be open. dry writes nothing. commands
 	// do the same by hand, each with its precondition in it; none: nothing is left to do.
 	Retire(ctx context.Context, plan state.Plan, since time.Duration, fence Fence, dry bool) (commands []string, text string, err error)
+}
+
+// Preparer is a Strategy that can get ready for a rollback before it is wanted.
+type Preparer interface {
+	// Prepare reads ahead what Rollback asks before its first write, and keeps it: an
+	// open connection, and answers that serve for about a second where only their age
+	// vouches for them. It changes nothing and needs no success: what it did not get,
+	// Rollback asks for itself. It takes as long as the world does to answer, or ctx.
+	Prepare(ctx context.Context, plan state.Plan)
 }
 
 // Order says what to roll out where.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -42,9 +41,10 @@ type Cluster struct {
 	credentials *credentials
 	endpoint    string // stands in for the UID where namespaces cannot be read
 
-	mu       sync.Mutex
+	mu       sync.Mutex // held while the identity is read: who needs it meanwhile waits for that
 	identity string
-	proven   map[ref]*unstructured.Unstructured // as the last proof read them; see write
+
+	ahead *ahead
 }
 
 // Connect opens the cluster of an environment. It makes no request; errors are
@@ -113,7 +113,8 @@ func New(cfg *rest.Config) (*Cluster, error) {
 		ca, _ = os.ReadFile(cfg.CAFile) // unreadable: the client would have refused it
 	}
 	sum := sha256.Sum256(append([]byte(cfg.Host+"\n"), ca...))
-	return &Cluster{client: client, web: web, server: server, credentials: creds, endpoint: "server+ca:" + hex.EncodeToString(sum[:8])}, nil
+	return &Cluster{client: client, web: web, server: server, credentials: creds, endpoint: "server+ca:" + hex.EncodeToString(sum[:8]),
+		ahead: newAhead()}, nil
 }
 
 // clients gives the client and what it sends by, for requests that are no objects.

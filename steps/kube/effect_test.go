@@ -21,7 +21,7 @@ import (
 	"mayday/steps/kube"
 )
 
-func mustPlan(t *testing.T, st steps.Strategy, o steps.Order) state.Plan {
+func mustPlan(t testing.TB, st steps.Strategy, o steps.Order) state.Plan {
 	t.Helper()
 	p, err := st.Plan(t.Context(), o)
 	if err != nil {

@@ -172,7 +172,7 @@ func (st *strategy) planUndo(ctx context.Context, order steps.Order) (state.Plan
 		if err := admit(u.ref, live[u.ref].GetAnnotations(), f, forward, c.Context); err != nil {
 			return state.Plan{}, err
 		}
-		ch, err := u.resolve(ctx, c, plan.Namespace)
+		ch, err := u.resolve(ctx, c, plan.Namespace, nil)
 		if err != nil {
 			return state.Plan{}, err
 		}

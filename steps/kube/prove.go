@@ -130,9 +130,9 @@ func (r *run) world(ctx context.Context) (world, error) {
 	for i, o := range refs {
 		if read[i] != nil {
 			w[o] = read[i]
+			r.c.ahead.keep(o, read[i])
 		}
 	}
-	r.c.armed(w)
 	return w, nil
 }
 
@@ -152,7 +152,7 @@ func (r *run) inverse(live world, rec recipe, started bool) []check {
 		}
 		out = append(out, func(ctx context.Context) (finding, error) {
 			name := "rollback of " + u.ref.String()
-			ch, err := u.resolve(ctx, r.c, r.plan.Namespace)
+			ch, err := u.resolve(ctx, r.c, r.plan.Namespace, nil)
 			if err != nil {
 				return finding{}, err
 			}

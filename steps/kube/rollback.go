@@ -70,11 +70,15 @@ func (st *strategy) takeBack(ctx context.Context, plan state.Plan, fence steps.F
 // gone or were scaled down to less than half: moving it first would answer few or
 // nobody.
 func (r *run) order(ctx context.Context, ops []undo) []undo {
-	if r.s.carrier() == nil || len(ops) < 2 {
+	if !r.asks(ops) {
 		return ops
 	}
-	d, err := r.c.recent(ctx, deployment(r.plan.Namespace, r.s.Stable.Deployment))
-	if err == nil && r.s.Stable.short(replicasOf(d.Spec.Replicas), d.Status.ReadyReplicas) {
+	var err error
+	s, known := r.c.ahead.young(deployment(r.plan.Namespace, r.s.Stable.Deployment))
+	if !known {
+		s, err = r.look(ctx)
+	}
+	if err == nil && r.s.Stable.short(s.want, s.ready) {
 		// What the pods read goes before the workload wherever that goes.
 		at := 1
 		for ops[at].ref.isConfig() {
@@ -142,7 +146,11 @@ func (r *run) carryOut(ctx context.Context, u undo) (string, error) {
 				return err
 			}
 		}
-		ch, err = u.resolve(ctx, r.c, r.plan.Namespace)
+		var known map[string]any
+		if u.of != nil {
+			known = r.c.ahead.takeTemplate(*u.of)
+		}
+		ch, err = u.resolve(ctx, r.c, r.plan.Namespace, known)
 		return err
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"mayday/state"
 	"mayday/state/runbook"
@@ -36,6 +37,8 @@ type base struct {
 	traffic  steps.Traffic
 	preview  Preview
 	patience patience
+
+	preparing singleflight.Group
 
 	mu   sync.Mutex
 	open map[[2]string]*Cluster
@@ -129,6 +132,16 @@ func (r *run) env() runbook.Environment { return r.s.environment(r.plan) }
 
 // resume opens the cluster of a plan and makes sure that it is the same one.
 func (st *strategy) resume(ctx context.Context, plan state.Plan, l lane) (*run, error) {
+	r, err := st.open(plan)
+	if err != nil {
+		return nil, err
+	}
+	r.lane = l
+	return r, r.c.same(ctx, plan, l)
+}
+
+// open opens the cluster of a plan, without asking it anything.
+func (st *strategy) open(plan state.Plan) (*run, error) {
 	s, err := readSnapshot(plan)
 	if err != nil {
 		return nil, err
@@ -137,11 +150,8 @@ func (st *strategy) resume(ctx context.Context, plan state.Plan, l lane) (*run, 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.same(ctx, plan, l); err != nil {
-		return nil, err
-	}
 	recipe := st.pick(func(k special) bool { return k.made(s) })
-	return &run{base: st.base, recipe: recipe, c: c, plan: plan, s: s, lane: l, out: io.Discard}, nil
+	return &run{base: st.base, recipe: recipe, c: c, plan: plan, s: s, out: io.Discard}, nil
 }
 
 // Name implements steps.Strategy.
@@ -236,7 +246,7 @@ func describe(ctx context.Context, c *Cluster, recipe recipe, plan *state.Plan, 
 	}
 	f.Epoch++
 	for _, u := range recipe.undo(s, plan.Namespace) {
-		ch, err := u.resolve(ctx, c, plan.Namespace)
+		ch, err := u.resolve(ctx, c, plan.Namespace, nil)
 		if err != nil {
 			return err
 		}

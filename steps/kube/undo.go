@@ -33,9 +33,10 @@ type undo struct {
 	after  func(ctx context.Context, r *run) (string, error)
 }
 
-// resolve gives the change with the template it needs read. The ReplicaSet that
-// keeps the template cannot change, so it is read once, outside the retries.
-func (u undo) resolve(ctx context.Context, c *Cluster, ns string) (change, error) {
+// resolve gives the change with the template it needs: the one that is known, else read.
+// The ReplicaSet that keeps the template does not change, so it is read once, outside
+// the retries.
+func (u undo) resolve(ctx context.Context, c *Cluster, ns string, known map[string]any) (change, error) {
 	ch := u.change
 	if u.source != nil {
 		var err error
@@ -45,9 +46,12 @@ func (u undo) resolve(ctx context.Context, c *Cluster, ns string) (change, error
 	if u.of == nil {
 		return ch, nil
 	}
-	t, err := c.template(ctx, ns, *u.of)
-	if err != nil && !state.HasCode(err, "no-target") {
-		return ch, err
+	t := known
+	if t == nil {
+		var err error
+		if t, err = c.template(ctx, ns, *u.of); err != nil && !state.HasCode(err, "no-target") {
+			return ch, err
+		}
 	}
 	if ch.command = u.of.undo(c, ch.ref); t == nil {
 		ch.command = ch.ref.kubectl(c.Context, "set image") + " " + u.of.Container + "=" + quote(u.of.Image)

@@ -270,7 +270,7 @@ func (w workload) atLeast(live *unstructured.Unstructured) []patchOp {
 }
 
 // template reads the pod template of the revision a rollback restores, as the
-// workload had it.
+// workload had it. It is kept for the rollback.
 func (c *Cluster) template(ctx context.Context, ns string, w workload) (map[string]any, error) {
 	gone := &state.Problem{What: "revision " + w.Set + " (" + w.version() + ") is gone", Code: "no-target",
 		Why: "its " + w.keeper(ns).Kind + " no longer exists", Do: "Set the image by hand: " +
@@ -289,7 +289,9 @@ func (c *Cluster) template(ctx context.Context, ns string, w workload) (map[stri
 		gone.Why = "another " + w.keeper(ns).Kind + " has its name now"
 		return nil, gone
 	}
-	return templateOf(u), nil
+	t := templateOf(u)
+	c.ahead.keepTemplate(w, t)
+	return t, nil
 }
 
 // keeper is the object that keeps the template of the revision a rollback restores.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"mayday/state"
@@ -27,32 +28,25 @@ const (
 	sameRejection = 5
 )
 
-// armed keeps what a proof read for the first writes of a rollback.
-func (c *Cluster) armed(w world) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.proven = w.copy()
-}
-
-// ahead sends a change of a rollback without reading the object first, built from what
-// the last proof read: that saves a way to the API server and back while users wait. The
+// early sends a change of a rollback without reading the object first, built from what
+// was read ahead: that saves a way to the API server and back while users wait. The
 // patch tests the fence and all that it changes, so it fails where that has moved. It
-// reports whether it was written; either way, write reads the object next and does what
-// is missing. What was read serves once.
-func (c *Cluster) ahead(ctx context.Context, ch change, f steps.Fence) bool {
-	c.mu.Lock()
-	live := c.proven[ch.ref]
-	delete(c.proven, ch.ref)
-	c.mu.Unlock()
+// gives the object as the server made it, nil where it was not written; either way,
+// write looks at it again and does what is missing.
+func (c *Cluster) early(ctx context.Context, ch change, f steps.Fence) *unstructured.Unstructured {
+	live := c.ahead.take(ch.ref)
 	if live == nil || ch.build == nil || ch.create != nil || admit(ch.ref, live.GetAnnotations(), f, backward, c.Context) != nil {
-		return false
+		return nil
 	}
 	ops, err := ch.patchFor(live, f)
 	if err != nil || ops == nil {
-		return false
+		return nil
 	}
-	_, err = c.send(ctx, ch.ref, ops, false)
-	return err == nil
+	made, _, err := c.patch(ctx, ch.ref, ops, false)
+	if err != nil {
+		return nil
+	}
+	return made
 }
 
 // write makes one change under the fence and reports whether anything had to be
@@ -60,16 +54,19 @@ func (c *Cluster) ahead(ctx context.Context, ch change, f steps.Fence) bool {
 // the fence before anything else, and retries within milliseconds. Errors:
 // steps.ErrFenced, a Problem of the change, or what the server said.
 func (c *Cluster) write(ctx context.Context, ch change, f steps.Fence, l lane) (bool, error) {
-	patience, wrote := forwardPatience, false
+	patience := forwardPatience
+	var made *unstructured.Unstructured
 	if l == backward {
-		patience, wrote = backwardPatience, c.ahead(ctx, ch, f)
+		patience, made = backwardPatience, c.early(ctx, ch, f)
 	}
+	wrote := made != nil
 	give := time.Now().Add(patience)
 	var pause backoff
 	var last []byte
 	same := 0
 	for {
-		patch, err := c.attempt(ctx, ch, f, l)
+		patch, err := c.attempt(ctx, ch, f, l, made)
+		made = nil
 		switch {
 		case err == nil:
 			return wrote || patch != nil, nil
@@ -94,9 +91,9 @@ func (c *Cluster) write(ctx context.Context, ch change, f steps.Fence, l lane) (
 	}
 }
 
-// attempt reads the object, builds the patch and sends it once. The patch is nil
-// where nothing was missing.
-func (c *Cluster) attempt(ctx context.Context, ch change, f steps.Fence, l lane) ([]byte, error) {
+// attempt reads the object, unless the server has just given it, builds the patch and
+// sends it once. The patch is nil where nothing was missing.
+func (c *Cluster) attempt(ctx context.Context, ch change, f steps.Fence, l lane, live *unstructured.Unstructured) ([]byte, error) {
 	if ch.create != nil {
 		made, err := ch.create(ctx, c)
 		if made && err == nil {
@@ -104,9 +101,11 @@ func (c *Cluster) attempt(ctx context.Context, ch change, f steps.Fence, l lane)
 		}
 		return nil, err
 	}
-	live, err := c.get(ctx, ch.ref)
-	if err != nil {
-		return nil, err
+	if live == nil {
+		var err error
+		if live, err = c.get(ctx, ch.ref); err != nil {
+			return nil, err
+		}
 	}
 	if err := admit(ch.ref, live.GetAnnotations(), f, l, c.Context); err != nil {
 		return nil, err
@@ -118,11 +117,16 @@ func (c *Cluster) attempt(ctx context.Context, ch change, f steps.Fence, l lane)
 	return c.send(ctx, ch.ref, ops, false)
 }
 
-// send patches an object, for real or as a dry run.
+// send patches an object, for real or as a dry run, and gives the patch.
 func (c *Cluster) send(ctx context.Context, r ref, ops []patchOp, dry bool) ([]byte, error) {
-	raw, err := encode(ops)
-	if err != nil {
-		return nil, err
+	_, raw, err := c.patch(ctx, r, ops, dry)
+	return raw, err
+}
+
+// patch is send, and gives the object as the server made it.
+func (c *Cluster) patch(ctx context.Context, r ref, ops []patchOp, dry bool) (made *unstructured.Unstructured, raw []byte, err error) {
+	if raw, err = encode(ops); err != nil {
+		return nil, nil, err
 	}
 	opts := metav1.PatchOptions{FieldManager: fieldManager}
 	if dry {
@@ -130,8 +134,8 @@ func (c *Cluster) send(ctx context.Context, r ref, ops []patchOp, dry bool) ([]b
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err = c.client.Resource(r.Resource).Namespace(r.Namespace).Patch(ctx, r.Name, types.JSONPatchType, raw, opts)
-	return raw, err
+	made, err = c.client.Resource(r.Resource).Namespace(r.Namespace).Patch(ctx, r.Name, types.JSONPatchType, raw, opts)
+	return made, raw, err
 }
 
 // backoff spaces retries: milliseconds against other writers, up to a second

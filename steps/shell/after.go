@@ -199,6 +199,12 @@ func (a *after) program(p *proof, h hook, name string, v values, now *runbook.Co
 	p.yes(name, h.Run[0]+" is there and executable")
 }
 
+// Prepare implements steps.Preparer.
+func (a *after) Prepare(ctx context.Context, plan state.Plan) {
+	inner, _ := split(plan)
+	steps.Prepare(ctx, a.Strategy, inner)
+}
+
 // Rollback implements steps.Strategy. It never touches the database.
 func (a *after) Rollback(ctx context.Context, plan state.Plan, fence steps.Fence, report func(state.RollbackOp)) (steps.Verification, error) {
 	return a.undo(ctx, plan, fence, report, false)

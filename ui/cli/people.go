@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // tell sends one intent to the open incident's keeper, or acts as the keeper for
@@ -26,19 +27,28 @@ func (a *app) tell(ctx context.Context, intent state.Intent) (state.Answer, erro
 
 // join opens a session on the incident that --incident names, or the only open one.
 func (a *app) join(ctx context.Context, via string, watch bool) (*session, error) {
+	f, rb, err := a.theOpen()
+	if err != nil {
+		return nil, err
+	}
+	return a.connect(ctx, f.folder, rb, via, watch)
+}
+
+// theOpen finds the open incident and its runbook.
+func (a *app) theOpen() (found, *runbook.Runbook, error) {
 	silenceClients()
 	rb, rbErr := nearRunbook()
 	f, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
 	if err != nil {
-		return nil, err
+		return f, nil, err
 	}
 	if !ok {
-		return nil, usage{&state.Problem{What: "no incident is open", Do: "mayday declares one; mayday list shows those that ended."}}
+		return f, nil, usage{&state.Problem{What: "no incident is open", Do: "mayday declares one; mayday list shows those that ended."}}
 	}
-	if rb, err = runbookOf(f.in); err != nil {
-		return nil, err
+	if rb == nil || rb.Path != f.in.Runbook {
+		rb, err = runbookOf(f.in)
 	}
-	return a.connect(ctx, f.folder, rb, via, watch)
+	return f, rb, err
 }
 
 func (a *app) done(text string) error {

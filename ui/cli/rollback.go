@@ -10,6 +10,7 @@ import (
 
 	"mayday/state"
 	"mayday/state/runbook"
+	"mayday/steps"
 )
 
 func (a *app) rollbackCommand() *cobra.Command {
@@ -47,11 +48,20 @@ type undo struct {
 const keeperTime = 1500 * time.Millisecond
 
 func (a *app) rollback(ctx context.Context, want undo) error {
+	f, rb, err := a.theOpen()
+	if err != nil {
+		return err
+	}
+	t, err := newTools(rb)
+	if err != nil {
+		return err
+	}
+	defer prepare(ctx, f.in, t)()
 	soon, cancel := context.WithTimeout(ctx, keeperTime)
-	s, err := a.join(soon, "cli", true)
+	s, err := a.connectWith(soon, f.folder, rb, t, "cli", true)
 	cancel()
 	if ctx.Err() == nil && (state.HasCode(err, "no-keeper") || errors.Is(err, context.DeadlineExceeded)) {
-		return a.rollbackHere(ctx, want)
+		return a.rollbackAlone(ctx, f, rb, t, want)
 	}
 	if err != nil {
 		return err
@@ -68,9 +78,25 @@ func (a *app) rollback(ctx context.Context, want undo) error {
 	go func() { sent <- pull(ctx, s, intent) }()
 	err = a.followRollback(ctx, s, scene, want, sent)
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
-		return errors.Join(a.rollbackHere(ctx, want), s.Close("the keeper does not answer"))
+		return errors.Join(a.rollbackAlone(ctx, f, rb, t, want), s.Close("the keeper does not answer"))
 	}
 	return errors.Join(err, s.Close("the rollback is over"))
+}
+
+// prepare begins to ask the cluster what the rollback will ask, beside finding or
+// becoming the keeper. The func it gives ends that.
+func prepare(ctx context.Context, in *state.Incident, t tools) func() {
+	r, err := taking(in)
+	if err != nil || t.strategies[r.Strategy] == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		steps.Prepare(ctx, t.strategies[r.Strategy], r.Plan)
+	}()
+	return func() { cancel(); <-done }
 }
 
 // noDatabase refuses before anything is done: without the flag, it works.
@@ -105,19 +131,24 @@ var errSilent = errors.New("the keeper does not answer")
 
 // rollbackHere rolls back without the keeper, which hangs.
 func (a *app) rollbackHere(ctx context.Context, want undo) error {
-	fmt.Fprintln(a.err, "mayday: the keeper does not answer; this process rolls back")
-	rb, rbErr := nearRunbook()
-	f, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
-	if err != nil || !ok {
-		return errors.Join(err, exit{exitFailed})
-	}
-	if rb, err = runbookOf(f.in); err != nil {
+	f, rb, err := a.theOpen()
+	if err != nil {
 		return err
 	}
+	t, err := newTools(rb)
+	if err != nil {
+		return err
+	}
+	return a.rollbackAlone(ctx, f, rb, t, want)
+}
+
+// rollbackAlone is rollbackHere with what was found already.
+func (a *app) rollbackAlone(ctx context.Context, f found, rb *runbook.Runbook, t tools, want undo) error {
+	fmt.Fprintln(a.err, "mayday: the keeper does not answer; this process rolls back")
 	if want.database && !rb.Rollback.Database.Undoes() {
 		return noDatabase(rb)
 	}
-	alone := &session{folder: f.folder, rb: rb, now: a.now}
+	alone := &session{folder: f.folder, rb: rb, tools: t, now: a.now}
 	if err := alone.rollbackHere(ctx, want); err != nil {
 		if state.HasCode(err, "nothing") || state.HasCode(err, "looking") || state.HasCode(err, "already") || state.HasCode(err, "other-version") {
 			return err

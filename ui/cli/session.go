@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"mayday/state/runbook"
 	"mayday/steps"
 	"mayday/steps/keeper"
-	"mayday/steps/shell"
 	"mayday/ui"
 )
 
@@ -24,6 +22,7 @@ type session struct {
 	*keeper.Session
 	folder string
 	rb     *runbook.Runbook
+	tools  tools
 	now    func() time.Time
 
 	mu   sync.Mutex
@@ -39,14 +38,23 @@ func (s *session) keeper() *adopting {
 
 // connect opens a session on an incident: with its keeper, or as its keeper.
 func (a *app) connect(ctx context.Context, folder string, rb *runbook.Runbook, via string, watch bool) (*session, error) {
+	t, err := newTools(rb)
+	if err != nil {
+		return nil, err
+	}
+	return a.connectWith(ctx, folder, rb, t, via, watch)
+}
+
+// connectWith is connect with tools that may be in use already.
+func (a *app) connectWith(ctx context.Context, folder string, rb *runbook.Runbook, t tools, via string, watch bool) (*session, error) {
 	socket, err := keeper.Socket(folder)
 	if err != nil {
 		return nil, err
 	}
-	out := &session{folder: folder, rb: rb, now: a.now}
+	out := &session{folder: folder, rb: rb, tools: t, now: a.now}
 	settings := keeper.Settings{Socket: socket, Folder: folder, Via: via, As: a.flags.as, Watch: watch,
 		Become: func(context.Context) (keeper.Keeping, error) {
-			k, err := keep(folder, rb, via, a.now)
+			k, err := keep(folder, rb, t, via, a.now)
 			if err != nil {
 				return nil, err
 			}
@@ -108,11 +116,11 @@ func (s *session) rollbackHere(ctx context.Context, want undo) error {
 	if err != nil {
 		return err
 	}
-	redact := shell.NewRedactor(shell.EnvSecrets(os.Environ())...)
-	strategy, ok := strategies(s.rb, redact)[r.Strategy]
-	if !ok {
+	redact, strategy := s.tools.redact, s.tools.strategies[r.Strategy]
+	if strategy == nil {
 		return &state.Problem{What: "strategy " + r.Strategy + " is not built in"}
 	}
+	steps.Prepare(ctx, strategy, r.Plan) // all at the same time what it asks one after the other
 	said := newSpool(s.folder, me("cockpit"))
 	keep := func(fact state.Fact) { said.keep(f.in.Clock.At(s.now()), fact) }
 	epoch := f.in.Epoch + 1

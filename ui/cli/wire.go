@@ -88,21 +88,37 @@ func configKey(incident string) ([]byte, error) {
 	return journal.DerivedKey(journal.Folder(home, incident), "config objects")
 }
 
+// tools are what acts and speaks for a runbook.
+type tools struct {
+	post       *comms.Post
+	redact     *shell.Redactor
+	strategies map[string]steps.Strategy
+}
+
+func newTools(rb *runbook.Runbook) (tools, error) {
+	post, err := comms.New(rb, channels())
+	if err != nil {
+		return tools{}, err
+	}
+	redact := shell.NewRedactor(slices.Concat(post.Secrets(), prom.Secrets(rb.Prometheus.HTTP), prom.Secrets(rb.Alertmanager.HTTP), shell.EnvSecrets(os.Environ()))...)
+	return tools{post, redact, strategies(rb, redact)}, nil
+}
+
 // keep opens an incident's journal as its keeper and starts the Engine behind its
 // socket. journal.ErrKept (errors.Is) if another process keeps it.
-func keep(folder string, rb *runbook.Runbook, via string, now func() time.Time) (*kept, error) {
+func keep(folder string, rb *runbook.Runbook, t tools, via string, now func() time.Time) (*kept, error) {
 	j, events, err := journal.Open(folder)
 	if err != nil {
 		return nil, err
 	}
 	k := &kept{journal: j}
-	if err := k.start(folder, rb, via, events, now); err != nil {
+	if err := k.start(folder, rb, t, via, events, now); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
 	return k, nil
 }
 
-func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []state.Event, now func() time.Time) error {
+func (k *kept) start(folder string, rb *runbook.Runbook, t tools, via string, events []state.Event, now func() time.Time) error {
 	events, err := k.importSpool(folder, events)
 	if err != nil {
 		return err
@@ -112,26 +128,21 @@ func (k *kept) start(folder string, rb *runbook.Runbook, via string, events []st
 	}
 	// A recording helps, it proves nothing: what cannot be read is not shown.
 	past, _ := journal.RecentSamples(folder)
-	post, err := comms.New(rb, channels())
-	if err != nil {
-		return err
-	}
 	actor := me(via)
 	clock := clockOf(rb)
-	redact := shell.NewRedactor(slices.Concat(post.Secrets(), prom.Secrets(rb.Prometheus.HTTP), prom.Secrets(rb.Alertmanager.HTTP), shell.EnvSecrets(os.Environ()))...)
-	hub, background, err := watcher(rb, clock, redact)
+	hub, background, err := watcher(rb, clock, t.redact)
 	if err != nil {
 		return err
 	}
-	outbox := comms.NewOutbox(post)
+	outbox := comms.NewOutbox(t.post)
 	background = append(background,
 		func(ctx context.Context, e *steps.Engine) error { return hub.Run(ctx, e.Observe) },
 		func(ctx context.Context, e *steps.Engine) error { return outbox.Run(ctx, e) })
 	k.engine, err = steps.NewEngine(steps.Options{
-		Journal: k.journal, History: events, Runbook: rb, Actions: actions(rb, post, redact, folder), Strategies: strategies(rb, redact),
-		Traffic: health.Traffic{}, Checker: checker{}, Messenger: post, Samples: k.samples, Past: past,
+		Journal: k.journal, History: events, Runbook: rb, Actions: actions(rb, t.post, t.redact, folder), Strategies: t.strategies,
+		Traffic: health.Traffic{}, Checker: checker{}, Messenger: t.post, Samples: k.samples, Past: past,
 		Output:   func(run string) (io.WriteCloser, error) { return journal.OutputFile(folder, run) },
-		Redact:   redact.Text,
+		Redact:   t.redact.Text,
 		Evidence: filepath.Join(folder, journal.EvidenceDir), Actor: actor, Now: now, Clock: clock,
 		Probes: hub.Set, Reach: reach(rb), Background: background,
 	})
