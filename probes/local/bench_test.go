@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,4 +73,52 @@ func BenchmarkQuery(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkFleet asks while 50 targets of 1,000 series each are scraped every 5 s, with
+// two minutes of them in the store: queries that touch 500 series (p99-ms: at most 20).
+//
+//	go test -run '^$' -bench Fleet -benchtime 2000x ./probes/local
+func BenchmarkFleet(b *testing.B) {
+	p := new(pages)
+	var targets []string
+	for i := range 50 {
+		host := fmt.Sprintf("app-%d:1", i)
+		p.set(host, text(page(1000)))
+		targets = append(targets, "http://"+host+"/metrics")
+	}
+	var behind atomic.Int64 // the clock, before it is the real one
+	l, err := New(Options{Targets: targets, Client: &http.Client{Transport: p}, Now: func() time.Time { return time.Now().Add(-time.Duration(behind.Load())) }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for n := 24; n > 0; n-- {
+		behind.Store(int64(n) * int64(5*time.Second))
+		for _, t := range l.static {
+			l.scrape(b.Context(), t)
+		}
+	}
+	behind.Store(0)
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = l.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	queries := []string{
+		`sum(rate(http_requests_total{path=~"/api/[0-9]"}[1m]))`,
+		`sum(rate(http_requests_total{path=~"/api/[0-9]",code=~"2.."}[1m])) / sum(rate(http_requests_total{path=~"/api/[0-9]"}[1m]))`,
+		`max(http_requests_total{path=~"/api/[0-9]"})`,
+	}
+	var took []time.Duration
+	for b.Loop() {
+		for _, q := range queries {
+			began := time.Now()
+			if r, err := l.Query(ctx, q, l.incident()); err != nil || r.NoData {
+				b.Fatal(r, err)
+			}
+			took = append(took, time.Since(began))
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 }
