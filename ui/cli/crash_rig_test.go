@@ -64,6 +64,17 @@ type site struct {
 // twenty times the speed), and declares the incident.
 func newSite(t *testing.T, scenario, hold string) *site {
 	t.Helper()
+	s := serve(t, scenario, "20")
+	// What gates think of a slow machine is the matter of other tests.
+	s.edit(map[string]string{`weights: .*\n +hold: .*`: "weights: [25, 100]\n      hold: " + hold, `monitor: .*`: "monitor: 1m",
+		`warn: 0.5\n +crit: 2\n`: "warn: 50\n    crit: 60\n", `warn: 0.8\n +crit: 0.95\n`: "warn: 80\n    crit: 95\n", `patience: .*`: "patience: 20m"})
+	s.declare()
+	return s
+}
+
+// serve is a practice range in a process of its own, and no incident yet.
+func serve(t *testing.T, scenario, speed string) *site {
+	t.Helper()
 	s := &site{host: newHost(t)}
 	var err error
 	if s.scenario, err = drill.Find(scenario); err != nil {
@@ -72,7 +83,7 @@ func newSite(t *testing.T, scenario, hold string) *site {
 	t.Setenv("MAYDAY_HOME", s.home)
 	t.Setenv("MAYDAY_RUNTIME_DIR", s.sockets)
 	dir := filepath.Join(filepath.Dir(s.home), "range")
-	serving := s.start("drill", scenario, "--serve", dir, "--speed", "20")
+	serving := s.start("drill", scenario, "--serve", dir, "--speed", speed)
 	until(t, "the range is live", func() bool {
 		data, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
 		return err == nil && json.Unmarshal(data, &s.Addresses) == nil || serving.over()
@@ -80,27 +91,40 @@ func newSite(t *testing.T, scenario, hold string) *site {
 	if serving.over() {
 		t.Fatalf("the range ended: %s", serving.said())
 	}
+	return s
+}
+
+// edit replaces regular expressions in the range's runbook; each must be there.
+func (s *site) edit(changes map[string]string) {
+	s.t.Helper()
 	path := filepath.Join(s.Clone, runbook.FileName)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	// What gates think of a slow machine is the matter of other tests.
-	for old, now := range map[string]string{`weights: .*\n +hold: .*`: "weights: [25, 100]\n      hold: " + hold, `monitor: .*`: "monitor: 1m",
-		`warn: 0.5\n +crit: 2\n`: "warn: 50\n    crit: 60\n", `warn: 0.8\n +crit: 0.95\n`: "warn: 80\n    crit: 95\n", `patience: .*`: "patience: 20m"} {
+	for old, now := range changes {
 		changed := regexp.MustCompile(old).ReplaceAll(text, []byte(now))
 		if bytes.Equal(changed, text) {
-			t.Fatalf("the range's runbook has no %s", old)
+			s.t.Fatalf("the range's runbook has no %s", old)
 		}
 		text = changed
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	if s.rb, err = runbook.Load(path); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), serving.Path, "incident", "create", "--severity=sev1", "--title=Logins fail", "--issue="+s.scenario.Issue, "--json")
+}
+
+// declare opens the incident.
+func (s *site) declare() {
+	s.t.Helper()
+	name, err := program()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := exec.CommandContext(s.t.Context(), name, "incident", "create", "--severity=sev1", "--title=Logins fail", "--issue="+s.scenario.Issue, "--json")
 	c.Dir, c.Env = s.Clone, s.env()
 	var made struct{ Incident, Folder string }
 	out, err := c.Output()
@@ -108,10 +132,9 @@ func newSite(t *testing.T, scenario, hold string) *site {
 		err = json.Unmarshal(out, &made)
 	}
 	if err != nil {
-		t.Fatalf("mayday incident create: %v: %s", err, out)
+		s.t.Fatalf("mayday incident create: %v: %s", err, out)
 	}
 	s.id, s.folder = made.Incident, made.Folder
-	return s
 }
 
 // process is a mayday that can be killed, stopped and waited for.
