@@ -46,7 +46,7 @@ func (v Verdict) Worse() int {
 // metrics pane and the replay know it. How it is asked is in Query and Target.
 type Probe struct {
 	Name    string   `json:"name"`  // unique in an incident: "error rate new"
-	Kind    string   `json:"kind"`  // prometheus, http, rollout, tcp, tls, grpc, dns, command, log, pod-log, alerts, alertmanager, rules
+	Kind    string   `json:"kind"`  // prometheus, http, rollout, pods, restarts, events, weight, tcp, tls, grpc, dns, command, log, pod-log, alerts, alertmanager, rules
 	Query   string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver", a command, a path, a label selector
 	Unit    string   `json:"unit,omitempty"`
 	Warn    *float64 `json:"warn,omitempty"`
@@ -75,7 +75,8 @@ type Probe struct {
 	// what is found there.
 	Contains string            `json:"contains,omitempty"`
 	JSON     map[string]string `json:"holds,omitempty"`
-	// Want is what a DNS probe's resolvers should answer, all of it and nothing else.
+	// Want is what a DNS probe's resolvers should answer, all of it and nothing else; of a
+	// weight the route that says it, and the destination in it.
 	Want []string `json:"want,omitempty"`
 	// Args are a command with its arguments, Env what it gets to know of the incident.
 	Args []string `json:"args,omitempty"`

@@ -171,11 +171,13 @@ func asker(t *testing.T, h http.Handler) *Asker {
 }
 
 // run runs the asker's watches until the test ends.
-func run(t *testing.T, a *Asker) {
+func run(t *testing.T, a *Asker) { runs(t, a.Run) }
+
+func runs(t *testing.T, f func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
+	go func() { done <- f(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -1,5 +1,6 @@
-// Package rollout watches how far Deployments are: which share of their pods is
-// ready, whether the rollout is complete, and at once when a pod cannot start.
+// Package rollout watches the workloads of a namespace: how far a Deployment is, whether
+// its rollout is complete, and at once when a pod cannot start; which of the pods of a
+// selector are ready, how often their containers restart, and what Kubernetes warns of.
 package rollout
 
 import (
@@ -44,21 +45,29 @@ var _ probes.Asker = (*Asker)(nil)
 // New makes an Asker on a cluster. Askers of one configuration share its
 // connection. It does not connect.
 func New(cfg *rest.Config, namespace string) (*Asker, error) {
-	own := rest.CopyConfig(cfg)
-	own.QPS, own.Burst = 50, 100 // three watches, and fresh reads while they are down
-	own.Timeout = 0              // would cut the watches; every read has its own
-	client, err := dynamic.NewForConfig(own)
+	in, err := within(cfg, namespace)
 	if err != nil {
-		return nil, fmt.Errorf("cluster: %w", err)
-	}
-	in := func(group, resource string) dynamic.ResourceInterface {
-		return client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}).Namespace(namespace)
+		return nil, err
 	}
 	a := &Asker{namespace: namespace, host: cfg.Host, deploymentsRead: in("apps", "deployments"), podsRead: in("", "pods"), setsRead: in("apps", "replicasets")}
 	a.deployments = newMirror[appsv1.Deployment](a.deploymentsRead)
 	a.pods = newMirror[corev1.Pod](a.podsRead)
 	a.sets = newMirror[replicaSet](a.setsRead)
 	return a, nil
+}
+
+// within gives what reads resources (of version v1) of a namespace.
+func within(cfg *rest.Config, namespace string) (func(group, resource string) dynamic.ResourceInterface, error) {
+	own := rest.CopyConfig(cfg)
+	own.QPS, own.Burst = 50, 100 // a few watches, and fresh reads while they are down
+	own.Timeout = 0              // would cut the watches; every read has its own
+	client, err := dynamic.NewForConfig(own)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	return func(group, resource string) dynamic.ResourceInterface {
+		return client.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}).Namespace(namespace)
+	}, nil
 }
 
 // Run keeps one watch each of the namespace's Deployments, ReplicaSets and pods until
@@ -86,11 +95,8 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Rea
 			Do:   "Write it as deployment/name in the runbook", Code: "rollout-query",
 		}
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, readTime)
-		defer cancel()
-	}
+	ctx, cancel := patient(ctx)
+	defer cancel()
 	d, err := a.deployment(ctx, name)
 	if err != nil {
 		return probes.Reading{}, a.explain(ctx, name, err)
@@ -100,6 +106,14 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Rea
 		return probes.Reading{}, a.explain(ctx, name, err)
 	}
 	return status(d, pods, a.newest(ctx, d)), nil
+}
+
+// patient bounds a question whose context has no time-out of its own.
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, readTime)
 }
 
 // newest gives what tells pods of the Deployment's newest revision apart. Where the
@@ -156,6 +170,11 @@ func (a *Asker) podsOf(ctx context.Context, d *appsv1.Deployment) ([]*corev1.Pod
 	if err != nil {
 		return nil, err
 	}
+	return a.selected(ctx, sel)
+}
+
+// selected gives the pods that a selector finds.
+func (a *Asker) selected(ctx context.Context, sel labels.Selector) ([]*corev1.Pod, error) {
 	if pods, live := a.pods.where(func(p *corev1.Pod) bool { return sel.Matches(labels.Set(p.Labels)) }); live {
 		return pods, nil
 	}
@@ -175,26 +194,33 @@ func (a *Asker) podsOf(ctx context.Context, d *appsv1.Deployment) ([]*corev1.Pod
 }
 
 func (a *Asker) explain(ctx context.Context, name string, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("deployment %s: the cluster does not answer: %w", name, ctx.Err())
-	case errors.Is(err, errMissing):
+	if errors.Is(err, errMissing) && ctx.Err() == nil {
 		return &state.Problem{
 			What: fmt.Sprintf("there is no deployment %q in namespace %q", name, a.namespace),
 			Do:   "Correct the name or the namespace in the runbook", Code: "deployment-missing",
 		}
+	}
+	return unread(ctx, a.host, fmt.Sprintf("deployment %q", name), "deployments and pods", err)
+}
+
+// unread says why the cluster at a host does not tell of something; rights are what it
+// takes to read it.
+func unread(ctx context.Context, host, what, rights string, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: the cluster does not answer: %w", what, ctx.Err())
 	case strings.Contains(err.Error(), "text/html"):
 		return &state.Problem{
-			What: fmt.Sprintf("asked the cluster at %s, got a web page (HTML)", a.host),
+			What: fmt.Sprintf("asked the cluster at %s, got a web page (HTML)", host),
 			Why:  "likely a login page or a proxy in between", Do: "Check the kubeconfig's server address", Code: "cluster-unreachable",
 		}
 	case apierrors.IsUnauthorized(err):
 		return &state.Problem{What: "the cluster does not know who asks", Why: state.Clean(err.Error()), Do: "Log in again: the credentials may have expired", Code: "cluster-denied"}
 	case apierrors.IsForbidden(err):
-		return &state.Problem{What: "the cluster forbids reading the rollout", Why: state.Clean(err.Error()), Do: "Ask for get, list and watch on deployments and pods", Code: "cluster-denied"}
+		return &state.Problem{What: "the cluster forbids reading " + what, Why: state.Clean(err.Error()), Do: "Ask for get, list and watch on " + rights, Code: "cluster-denied"}
 	}
 	return &state.Problem{
-		What: fmt.Sprintf("the cluster cannot be asked about deployment %q", name), Why: state.Clean(err.Error()),
+		What: "the cluster cannot be asked about " + what, Why: state.Clean(err.Error()),
 		Do: "Check the cluster's address, the network and the VPN", Code: "cluster-unreachable",
 	}
 }

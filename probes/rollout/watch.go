@@ -27,7 +27,8 @@ const (
 // mirror keeps the objects of one kind in a namespace as a watch tells them, in
 // their typed form.
 type mirror[T any] struct {
-	res dynamic.ResourceInterface
+	res   dynamic.ResourceInterface
+	field string // a field selector, empty: all
 
 	mu    sync.RWMutex
 	live  bool // the watch stands: objects are what the server has
@@ -74,7 +75,7 @@ func (m *mirror[T]) follow(ctx context.Context) error {
 	// A watch outlives its time on a dead connection: then the context ends it.
 	wctx, cancel := context.WithTimeout(ctx, watchFor+readTime)
 	defer cancel()
-	w, err := m.res.Watch(wctx, metav1.ListOptions{ResourceVersion: from, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
+	w, err := m.res.Watch(wctx, metav1.ListOptions{FieldSelector: m.field, ResourceVersion: from, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
 	if err != nil {
 		m.down("")
 		return err
@@ -100,7 +101,7 @@ func (m *mirror[T]) follow(ctx context.Context) error {
 func (m *mirror[T]) list(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	l, err := m.res.List(ctx, metav1.ListOptions{})
+	l, err := m.res.List(ctx, metav1.ListOptions{FieldSelector: m.field})
 	if err != nil {
 		return "", err
 	}

@@ -24,6 +24,10 @@ const (
 	KindAlerts     = "alerts"
 	KindManager    = "alertmanager"
 	KindRules      = "rules"
+	KindPods       = "pods"
+	KindRestarts   = "restarts"
+	KindEvents     = "events"
+	KindWeight     = "weight"
 )
 
 // asks lists what a probe can ask, by the keys of the file, and whether it does.
@@ -31,7 +35,8 @@ func (p *Probe) asks() (keys []string, set []bool) {
 	for _, a := range []struct {
 		key string
 		set bool
-	}{{"query", p.Query != ""}, {"http", p.HTTP != nil}, {"rollout", p.Rollout != ""}, {"tcp", p.TCP != ""}, {"tls", p.TLS != ""},
+	}{{"query", p.Query != ""}, {"http", p.HTTP != nil}, {"rollout", p.Rollout != ""},
+		{"pods", p.Pods != ""}, {"restarts", p.Restarts != ""}, {"events", p.Events != ""}, {"weight", p.Weight != nil}, {"tcp", p.TCP != ""}, {"tls", p.TLS != ""},
 		{"grpc", p.GRPC != nil}, {"dns", p.DNS != nil}, {"command", p.Command != nil}, {"log", p.Log != nil},
 		{"alerts", p.Alerts != nil}, {"rules", p.Rules != nil}} {
 		keys, set = append(keys, a.key), append(set, a.set)
@@ -59,6 +64,14 @@ func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
 		}
 	case p.Rollout != "":
 		s.Kind, s.Query = KindRollout, p.Rollout
+	case p.Pods != "":
+		s.Kind, s.Query = KindPods, fill(p.Pods)
+	case p.Restarts != "":
+		s.Kind, s.Query = KindRestarts, fill(p.Restarts)
+	case p.Events != "":
+		s.Kind, s.Query = KindEvents, fill(p.Events)
+	case p.Weight != nil:
+		s.Kind, s.Query, s.Want = KindWeight, fill(p.Weight.Seen), p.route
 	case p.TCP != "":
 		s.Kind, s.Query = KindTCP, fill(p.TCP)
 	case p.TLS != "":

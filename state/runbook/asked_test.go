@@ -13,12 +13,16 @@ import (
 func TestAsked(t *testing.T) {
 	rb := parseOK(t, `
 service: shop
-environments: {production: {image: "shop:{version}", url: "https://shop.example.com"}}
+environments: {production: {image: "shop:{version}", url: "https://shop.example.com", canary: {stable: app-stable, canary: app-canary, route: VirtualService/app}}}
 prometheus: http://prometheus
 probes:
   - {name: query, query: 'up{v="{new}"}'}
   - {name: http, http: {path: /version, method: post, status: 201, contains: "{new}", json: {"v[0]": "{new}"}}}
   - {name: pods, rollout: deployment/app}
+  - {name: ready, pods: "app=shop,version={new}", below: true, crit: 0.5}
+  - {name: restarts, restarts: "app=shop"}
+  - {name: warnings, events: "Pod/{service}-", crit: 2}
+  - {name: weight, weight: {seen: 'share{v="{new}"}'}}
   - {name: tcp, tcp: "db:5432", warn: 0.1}
   - {name: tls, tls: "shop.example.com:443"}
   - {name: tls limits, tls: "[::1]:443", crit: 3, unit: d}
@@ -39,6 +43,10 @@ alertmanager: https://alertmanager.example.com
 		{Name: "query", Kind: "prometheus", Query: `up{v="v2"}`},
 		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Covers: "health", Contains: "v2", Unit: "s", JSON: map[string]string{"v[0]": "v2"}},
 		{Name: "pods", Kind: "rollout", Query: "deployment/app"},
+		{Name: "ready", Kind: "pods", Query: "app=shop,version=v2", Unit: "ratio", Below: true, Crit: &half},
+		{Name: "restarts", Kind: "restarts", Query: "app=shop", Unit: "restarts", Warn: &none},
+		{Name: "warnings", Kind: "events", Query: "Pod/shop-", Unit: "warnings", Crit: &two},
+		{Name: "weight", Kind: "weight", Query: `share{v="v2"}`, Want: []string{"VirtualService/app", "app-canary"}, Unit: "ratio", Warn: &fifth},
 		{Name: "tcp", Kind: "tcp", Query: "db:5432", Unit: "s", Warn: &fifth},
 		{Name: "tls", Kind: "tls", Query: "shop.example.com:443", Unit: "days", Below: true, Warn: &warn, Crit: &crit},
 		{Name: "tls limits", Kind: "tls", Query: "[::1]:443", Unit: "d", Below: true, Crit: &three},
@@ -105,5 +113,17 @@ probes:
 	_, err := Parse("mayday.yaml", []byte("service: x\nprobes: [{name: a, tcp: \"b:1\", covers: sesions}]"))
 	if err == nil || !strings.Contains(err.Error(), "did you mean") && !strings.Contains(err.Error(), "sessions") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestProbesOfTheClusterThatCannotBe(t *testing.T) {
+	for probe, want := range map[string]string{
+		`events: "("`: "probes[0].events cannot be read", `weight: {}`: "probes[0].weight needs seen",
+		`weight: {seen: up}`: "production has no canary with one",
+	} {
+		_, err := Parse("mayday.yaml", []byte("service: shop\nprometheus: http://p\nenvironments: {production: {image: \"shop:{version}\"}}\nprobes: [{name: a, "+probe+"}]\n"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", probe, err)
+		}
 	}
 }

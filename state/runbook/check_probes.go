@@ -75,6 +75,7 @@ func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
 	if kind, name, _ := strings.Cut(p.Rollout, "/"); p.Rollout != "" && (kind == "" || name == "") {
 		b.fail(path+".rollout", "%s.rollout must be kind/name, such as deployment/app", path)
 	}
+	r.workload(b, path, p)
 	b.endpoints(path, p)
 	if p.Command != nil {
 		b.program(path+".command", p.Command)
@@ -99,6 +100,25 @@ func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
 			word = "below"
 		}
 		b.fail(path+".warn", "%s: warn (%v) must not lie %s crit (%v)", path, *p.Warn, word, *p.Crit)
+	}
+}
+
+// workload checks probes that ask production's cluster.
+func (r *Runbook) workload(b *binder, path string, p *Probe) {
+	if _, err := regexp.Compile(p.Events); err != nil {
+		b.fail(path+".events", "%s.events cannot be read: %v", path, err)
+	}
+	if p.Weight == nil {
+		return
+	}
+	if p.Weight.Seen == "" {
+		b.fail(path+".weight", "%s.weight needs seen: the PromQL of the share of requests that the canary gets", path)
+	}
+	if r.Prometheus.URL == "" && !r.Prometheus.Local {
+		b.fail(path+".weight", "%s.weight needs metrics: set prometheus to a URL or to local", path)
+	}
+	if p.route == nil {
+		b.fail(path+".weight", "%s.weight needs a route to read the weight from: production has no canary with one", path)
 	}
 }
 

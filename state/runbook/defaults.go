@@ -106,6 +106,9 @@ func (r *Runbook) finish(b *binder) {
 	for i := range r.Probes {
 		p := &r.Probes[i]
 		p.finish()
+		if p.Weight != nil {
+			p.route = r.canaryRoute()
+		}
 		r.command(p.Command)
 		if p.Log != nil {
 			p.Log.File = r.abs(p.Log.File, "")
@@ -155,8 +158,20 @@ func (p *Probe) finish() {
 			warn, crit := 21.0, 7.0
 			p.Warn, p.Crit, p.Below = &warn, &crit, true
 		}
-	case p.DNS != nil:
+	case p.DNS != nil, p.Pods != "":
 		unit = "ratio"
+	case p.Weight != nil:
+		if unit = "ratio"; p.Warn == nil && p.Crit == nil {
+			warn := 0.1
+			p.Warn = &warn
+		}
+	case p.Restarts != "", p.Events != "":
+		if unit = "restarts"; p.Events != "" {
+			unit = "warnings"
+		}
+		if p.Warn == nil && p.Crit == nil {
+			p.Warn = new(float64) // more than none
+		}
 	case p.TCP != "", p.GRPC != nil, p.HTTP != nil:
 		unit = "s"
 	case p.Log != nil:
@@ -167,6 +182,20 @@ func (p *Probe) finish() {
 		}
 	}
 	p.Unit = cmp.Or(p.Unit, unit)
+}
+
+// canaryRoute names production's route and the canary's destination in it: a Service, or
+// "host/subset"; nil where it has none.
+func (r *Runbook) canaryRoute() []string {
+	env, _ := r.Production()
+	c := env.Canary
+	switch {
+	case c == nil || c.Route == "":
+		return nil
+	case c.Subsets != nil:
+		return []string{c.Route, c.Subsets.Host + "/" + c.Subsets.Canary}
+	}
+	return []string{c.Route, c.CanaryService}
 }
 
 func (c *Check) finish() {

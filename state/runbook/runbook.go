@@ -203,17 +203,21 @@ type Alertmanager struct {
 // {new}, {old} and {service} in them are replaced.
 type Probe struct {
 	Name     string         `yaml:"name"`
-	Query    string         `yaml:"query"`   // PromQL
-	HTTP     *Check         `yaml:"http"`    // the value is the latency in seconds
-	Rollout  string         `yaml:"rollout"` // "deployment/app" in the production environment; the value is the ready share
-	TCP      string         `yaml:"tcp"`     // "host:port"; the value is the time to connect in seconds
-	TLS      string         `yaml:"tls"`     // "host:port"; the value is the days until its certificates expire
-	GRPC     *GRPC          `yaml:"grpc"`    // the standard health service; the value is the latency in seconds
-	DNS      *DNS           `yaml:"dns"`     // the value is the share of resolvers that answer what is wanted
-	Command  *Command       `yaml:"command"` // the value is the number it prints; an exit code that is not 0 is crit
-	Log      *Log           `yaml:"log"`     // the value is the number of lines that matched since the last look
-	Alerts   *Alerts        `yaml:"alerts"`  // the value is the number of alerts that fire
-	Rules    *Rules         `yaml:"rules"`   // the same, of a file of rules that mayday evaluates itself
+	Query    string         `yaml:"query"`    // PromQL
+	HTTP     *Check         `yaml:"http"`     // the value is the latency in seconds
+	Rollout  string         `yaml:"rollout"`  // "deployment/app" in the production environment; the value is the ready share
+	Pods     string         `yaml:"pods"`     // a label selector: "app=shop,version={new}"; the value is the share of them that is ready
+	Restarts string         `yaml:"restarts"` // a label selector; the value is how often containers restarted in ten minutes
+	Events   string         `yaml:"events"`   // a regular expression for Kind/name; the value is the number of Kubernetes' warnings since the last look
+	Weight   *Weight        `yaml:"weight"`   // the value is how far the canary's share of the traffic lies from its weight in the route
+	TCP      string         `yaml:"tcp"`      // "host:port"; the value is the time to connect in seconds
+	TLS      string         `yaml:"tls"`      // "host:port"; the value is the days until its certificates expire
+	GRPC     *GRPC          `yaml:"grpc"`     // the standard health service; the value is the latency in seconds
+	DNS      *DNS           `yaml:"dns"`      // the value is the share of resolvers that answer what is wanted
+	Command  *Command       `yaml:"command"`  // the value is the number it prints; an exit code that is not 0 is crit
+	Log      *Log           `yaml:"log"`      // the value is the number of lines that matched since the last look
+	Alerts   *Alerts        `yaml:"alerts"`   // the value is the number of alerts that fire
+	Rules    *Rules         `yaml:"rules"`    // the same, of a file of rules that mayday evaluates itself
 	Unit     string         `yaml:"unit"`
 	Warn     *float64       `yaml:"warn"`
 	Crit     *float64       `yaml:"crit"`
@@ -227,6 +231,13 @@ type Probe struct {
 	// the environment's own url by default "health".
 	Covers  string `yaml:"covers"`
 	Compare string `yaml:"compare"`
+
+	route []string // of Weight: production's route, and the canary's destination in it
+}
+
+// Weight compares the weight in production's canary route with the traffic that is seen.
+type Weight struct {
+	Seen string `yaml:"seen"` // PromQL of the canary's share, from 0 to 1
 }
 
 // GRPC is a server that offers grpc.health.v1.Health.

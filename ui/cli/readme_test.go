@@ -53,7 +53,8 @@ func TestReadmeProbes(t *testing.T) {
 		seen[rb.Probes[i].Asked(strings.Clone, "").Kind] = true
 	}
 	for _, kind := range []string{runbook.KindPrometheus, runbook.KindHTTP, runbook.KindRollout, runbook.KindTCP, runbook.KindTLS, runbook.KindGRPC, runbook.KindDNS,
-		runbook.KindCommand, runbook.KindLog, runbook.KindPodLog, runbook.KindManager, runbook.KindRules} {
+		runbook.KindCommand, runbook.KindLog, runbook.KindPodLog, runbook.KindManager, runbook.KindRules,
+		runbook.KindPods, runbook.KindRestarts, runbook.KindEvents, runbook.KindWeight} {
 		if !seen[kind] {
 			t.Errorf("the README shows no probe of kind %s", kind)
 		}

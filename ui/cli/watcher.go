@@ -21,6 +21,7 @@ import (
 	"mayday/probes/rollout"
 	"mayday/probes/rpc"
 	"mayday/probes/rules"
+	"mayday/probes/weight"
 	"mayday/state"
 	"mayday/state/runbook"
 	"mayday/steps"
@@ -77,19 +78,39 @@ func (w *askers) beside(run func(context.Context) error) {
 // cannot be reached, the probes say so on the screen; the rest must work without it.
 func (w *askers) cluster(rb *runbook.Runbook, redact *shell.Redactor) error {
 	env, ok := rb.Production()
-	rollouts := slices.ContainsFunc(rb.Probes, func(p runbook.Probe) bool { return p.Rollout != "" })
-	podLogs := slices.ContainsFunc(rb.Probes, func(p runbook.Probe) bool { return p.Log != nil && p.Log.Pods != "" })
-	if !ok || !rollouts && !podLogs {
+	asked := func(is func(p *runbook.Probe) bool) bool {
+		return slices.ContainsFunc(rb.Probes, func(p runbook.Probe) bool { return is(&p) })
+	}
+	pods := asked(func(p *runbook.Probe) bool { return p.Rollout+p.Pods+p.Restarts != "" })
+	events := asked(func(p *runbook.Probe) bool { return p.Events != "" })
+	weights := asked(func(p *runbook.Probe) bool { return p.Weight != nil })
+	podLogs := asked(func(p *runbook.Probe) bool { return p.Log != nil && p.Log.Pods != "" })
+	if !ok || !pods && !events && !weights && !podLogs {
 		return nil
 	}
 	config, err := rollout.Config(env.Kubeconfig, env.Context)
 	if err != nil {
-		w.kinds[rollout.Kind], w.kinds[logs.KindPods] = refusing{err}, refusing{err}
+		for _, kind := range []string{rollout.Kind, rollout.KindPods, rollout.KindRestarts, rollout.KindEvents, weight.Kind, logs.KindPods} {
+			w.kinds[kind] = refusing{err}
+		}
 		return nil
 	}
-	if rollouts {
+	if pods {
 		if err := w.rollouts(config, env.Namespace); err != nil {
 			return err
+		}
+	}
+	if events {
+		e, err := rollout.NewEvents(config, env.Namespace)
+		if err != nil {
+			return fmt.Errorf("events: %w", err)
+		}
+		w.kinds[rollout.KindEvents] = e
+		w.beside(e.Run)
+	}
+	if seen := w.kinds[prom.Kind]; weights && seen != nil {
+		if w.kinds[weight.Kind], err = weight.New(config, env.Namespace, seen); err != nil {
+			return fmt.Errorf("weights: %w", err)
 		}
 	}
 	if podLogs {
@@ -108,7 +129,7 @@ func (w *askers) rollouts(config *rest.Config, namespace string) error {
 	if err != nil {
 		return fmt.Errorf("rollout probes: %w", err)
 	}
-	w.kinds[rollout.Kind] = r
+	w.kinds[rollout.Kind], w.kinds[rollout.KindPods], w.kinds[rollout.KindRestarts] = r, rollout.Pods{Asker: r}, rollout.NewRestarts(r)
 	w.beside(r.Run)
 	return nil
 }
@@ -170,7 +191,7 @@ func reach(rb *runbook.Runbook) func(state.Probe) state.Duration {
 	return func(p state.Probe) state.Duration {
 		var d time.Duration
 		switch p.Kind {
-		case prom.Kind:
+		case prom.Kind, weight.Kind:
 			d, _ = prom.Reach(p.Query, func(string) time.Duration { return scrape })
 		case rules.Kind:
 			d, _ = rules.Reach(p.Query, scrape)

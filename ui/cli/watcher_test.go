@@ -106,14 +106,14 @@ func alive(pid int) bool {
 func TestEveryKindHasItsAsker(t *testing.T) {
 	kinds := []string{runbook.KindHTTP, runbook.KindTCP, runbook.KindTLS, runbook.KindGRPC, runbook.KindDNS, runbook.KindCommand,
 		runbook.KindLog, runbook.KindPodLog, runbook.KindPrometheus, runbook.KindRollout,
-		runbook.KindAlerts, runbook.KindManager, runbook.KindRules}
+		runbook.KindAlerts, runbook.KindManager, runbook.KindRules, runbook.KindPods, runbook.KindRestarts, runbook.KindEvents, runbook.KindWeight}
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	rb := load(t, `
 service: shop
-environments: {production: {image: "shop:{version}"}}
+environments: {production: {image: "shop:{version}", canary: {stable: app-stable, canary: app-canary, route: VirtualService/app}}}
 prometheus: {url: "http://127.0.0.1:1", http: {basic_auth: {username: bob, password_env: NOT_SET_ANYWHERE}}}
 alertmanager: {url: "http://127.0.0.1:1", http: {authorization: {credentials_env: NOT_SET_EITHER}}}
-probes: [{name: a, rollout: deployment/app}, {name: b, log: {pods: app=shop, pattern: x}}]
+probes: [{name: a, rollout: deployment/app}, {name: b, log: {pods: app=shop, pattern: x}}, {name: c, pods: app=shop}, {name: d, restarts: app=shop}, {name: e, events: Pod/app}, {name: f, weight: {seen: x}}]
 `)
 	w, err := newAskers(rb, state.Clock{}, nil)
 	if err != nil {
@@ -124,7 +124,7 @@ probes: [{name: a, rollout: deployment/app}, {name: b, log: {pods: app=shop, pat
 			t.Errorf("nobody asks %s", kind)
 		}
 	}
-	for kind, text := range map[string]string{"prometheus": "NOT_SET_ANYWHERE", "alerts": "NOT_SET_ANYWHERE", "rules": "NOT_SET_ANYWHERE", "alertmanager": "NOT_SET_EITHER", "rollout": "kubeconfig", "pod-log": "kubeconfig"} {
+	for kind, text := range map[string]string{"prometheus": "NOT_SET_ANYWHERE", "alerts": "NOT_SET_ANYWHERE", "rules": "NOT_SET_ANYWHERE", "alertmanager": "NOT_SET_EITHER", "rollout": "kubeconfig", "pods": "kubeconfig", "restarts": "kubeconfig", "events": "kubeconfig", "weight": "kubeconfig", "pod-log": "kubeconfig"} {
 		if _, err := w.kinds[kind].Ask(t.Context(), state.Probe{}, time.Now()); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", kind, err)
 		}
