@@ -105,7 +105,10 @@ func (c catalogue) triage() []state.Item {
 
 func (c catalogue) setUp() []state.Item {
 	ticket := ask("2.ticket", "Ticket", "The ticket's number or link, or \"none\"")
-	if c.rb.Tracker != "" && c.issue {
+	switch {
+	case c.rb.Tickets != nil:
+		ticket = auto(look("2.ticket", "Ticket linked", "the incident's; where it names none, one is made"))
+	case c.rb.Tracker != "" && c.issue:
 		ticket = auto(look("2.ticket", "Ticket linked", "a link made of the issue and the runbook's tracker"))
 	}
 	room := ask("2.room", "War room", "Where does everybody talk? A link or a channel")
@@ -236,11 +239,15 @@ func (c catalogue) validate() []state.Item {
 }
 
 func (c catalogue) communicate() []state.Item {
+	tracker := check("13.tracker", "Tracker updated", "the ticket says what production runs", "10.deploy")
+	if c.rb.Tickets != nil {
+		tracker = change("13.tracker", "Tracker updated", "a comment on the ticket says what production runs", "2.ticket", "10.deploy")
+	}
 	return []state.Item{
 		change("13.update", "Status update", "to stakeholders, with the next one's time"),
 		change("13.deployed", "Teams told of the deployment", "with the validation's results", "10.deploy"),
 		look("13.delivered", "Every message delivered", "the outbox is empty", "13.update", "13.deployed"),
-		check("13.tracker", "Tracker updated", "the ticket says what production runs", "10.deploy"),
+		tracker,
 	}
 }
 

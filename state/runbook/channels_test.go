@@ -67,3 +67,25 @@ func TestAnExcerptHoldsNoServiceURL(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestTicketsAndRooms(t *testing.T) {
+	for yaml, says := range map[string]string{
+		"tickets: {kind: github, repo: acme/shop, token_env: A}":                                       "",
+		"tickets: {kind: github, repo: shop, token_env: A}":                                            "repo: owner/name",
+		"tickets: {kind: github, repo: acme/shop}":                                                     "needs one of token_env",
+		"tickets: {kind: jira, url: 'https://x.atlassian.net', project: PROD, user: a, token_file: b}": "",
+		"tickets: {kind: jira, project: PROD, token_env: A}":                                           "needs url",
+		"tickets: {kind: jira, url: 'https://x.atlassian.net', project: P, token_env: A, repo: a/b}":   "repo is for kind github",
+		"tickets: {kind: command, command: [./ticket.sh]}":                                             "",
+		"tickets: {kind: command}":                                                                     "needs a command",
+		"tickets: {kind: gitlab, token_env: A}":                                                        "unknown kind of tracker",
+		"channels: [{name: team, kind: slack, token_env: A, room: '#ops'}]\nwar_room: 'slack:team'":    "",
+		"channels: [{name: team, kind: slack, url_env: A}]\nwar_room: 'slack:team'":                    "no channel of kind slack with a token",
+	} {
+		_, err := Parse("mayday.yaml", []byte("service: shop\n"+yaml+"\n"))
+		e, bad := errors.AsType[*Error](err)
+		if says == "" && err != nil || says != "" && (!bad || !strings.Contains(e.Issues[0].Text, says)) {
+			t.Errorf("%s: %v", yaml, err)
+		}
+	}
+}

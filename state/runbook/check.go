@@ -22,6 +22,7 @@ var (
 	gateWords  = []string{"pass", "wait", "ask", "rollback"}
 	exits      = []string{"finish", "rollback"}
 	kinds      = []string{"webhook", "slack", "teams", "mail", "pagerduty", "statuspage", "shoutrrr", "command"}
+	trackers   = []string{"github", "jira", "command"}
 	mailTLS    = []string{"starttls", "implicit"}
 	audiences  = []string{"team", "stakeholders", "customers", "executives", "reviewers", "pages"}
 	purposes   = []string{"declared", "update", "resolved", "page", "acked", "review", "rollback", "deployed", "change"}
@@ -48,6 +49,7 @@ func (r *Runbook) check(b *binder) {
 	r.checkGate(b)
 	r.checkPeople(b)
 	r.checkChannels(b)
+	r.checkTickets(b)
 	r.checkLetters(b)
 }
 

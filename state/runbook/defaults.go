@@ -102,6 +102,10 @@ func (r *Runbook) finish(b *binder) {
 	for i := range r.Channels {
 		r.channel(&r.Channels[i])
 	}
+	if t := r.Tickets; t != nil {
+		t.TokenFile = r.abs(t.TokenFile, "")
+		r.command(t.Command)
+	}
 	r.expand(b)
 	for i := range r.Probes {
 		p := &r.Probes[i]

@@ -30,8 +30,9 @@ type Runbook struct {
 	Channels     []Channel                       `yaml:"channels"`
 	Templates    map[string]string               `yaml:"templates"` // LetterNames to text/template over a Letter
 	Severities   map[state.Severity]state.Policy `yaml:"severities"`
-	WarRoom      string                          `yaml:"war_room"` // a link; {incident} is replaced
+	WarRoom      string                          `yaml:"war_room"` // a link, {incident} is replaced; or "slack:CHANNEL", whose bot makes a room
 	Tracker      string                          `yaml:"tracker"`  // a link; {issue} is replaced
+	Tickets      *Tickets                        `yaml:"tickets"`  // where tickets are made and commented on
 	Drill        *Drill                          `yaml:"drill"`
 }
 
@@ -326,6 +327,19 @@ type Mail struct {
 	PasswordFile string   `yaml:"password_file"`
 	From         string   `yaml:"from"`
 	To           []string `yaml:"to"`
+}
+
+// Tickets says where the incident's ticket is kept.
+type Tickets struct {
+	Kind      string   `yaml:"kind"`    // github, jira or command
+	URL       string   `yaml:"url"`     // jira: where it is; github: an Enterprise server's https://HOST/api/v3
+	Repo      string   `yaml:"repo"`    // github: owner/name
+	Project   string   `yaml:"project"` // jira: the key
+	Type      string   `yaml:"type"`    // jira: the issue type, default Bug
+	User      string   `yaml:"user"`    // jira Cloud: the account that the token is of
+	TokenEnv  string   `yaml:"token_env"`
+	TokenFile string   `yaml:"token_file"`
+	Command   *Command `yaml:"command"`
 }
 
 // Drill marks a runbook that a practice range wrote.

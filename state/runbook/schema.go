@@ -27,7 +27,7 @@ func JSONSchema() []byte {
 var choices = map[string][]string{
 	"Repo.model": models, "Repo.from": froms, "Repo.branch": branches, "Version.scheme": schemes,
 	"Environment.strategy": strategies, "Gate.warn": gateWords, "Gate.crit": gateWords, "Gate.no_data": gateWords,
-	"Gate.stale": gateWords, "Gate.error": gateWords, "Rollback.on_exit": exits, "Rollback.required": AfterHooks, "Channel.kind": kinds, "Mail.tls": mailTLS,
+	"Gate.stale": gateWords, "Gate.error": gateWords, "Rollback.on_exit": exits, "Rollback.required": AfterHooks, "Channel.kind": kinds, "Mail.tls": mailTLS, "Tickets.kind": trackers,
 	"Channel.audiences": audiences, "Probe.role": probeRoles, "Probe.covers": state.Covered, "TLS.min_version": tlsVersions, "DNS.type": dnsTypes, "Alerts.from": alertSources,
 	"Runbook.presets": slices.Sorted(maps.Keys(presets)),
 }

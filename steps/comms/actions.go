@@ -15,13 +15,17 @@ import (
 // Actions gives the action for each item of the catalogue that is about telling
 // people. Sending is the Engine's: a message is an event before it is a message.
 func (p *Post) Actions() map[string]steps.Action {
-	return map[string]steps.Action{
+	out := map[string]steps.Action{
 		"2.room":       steps.ActionFunc(p.openRoom),
 		"2.ticket":     steps.ActionFunc(p.linkTicket),
 		"10.channels":  steps.ActionFunc(p.channelsReachable),
 		"13.delivered": steps.ActionFunc(delivered),
 		"18.review":    steps.ActionFunc(invite),
 	}
+	if p.tracker != nil {
+		out["13.tracker"] = updating{p}
+	}
+	return out
 }
 
 // room is the war room's link: the one found before, else the runbook's.
@@ -32,11 +36,20 @@ func (p *Post) room(in *state.Incident) string {
 	if r := in.Facts["2.room"]; r != "" {
 		return r // typed by a person
 	}
+	if strings.HasPrefix(p.rb.WarRoom, roomBy) {
+		return "" // not made yet
+	}
 	return strings.ReplaceAll(p.rb.WarRoom, "{incident}", in.ID)
 }
 
-func (p *Post) openRoom(_ context.Context, job steps.Job) (steps.Outcome, error) {
+func (p *Post) openRoom(ctx context.Context, job steps.Job) (steps.Outcome, error) {
 	link := p.room(job.Incident)
+	if link == "" && strings.HasPrefix(p.rb.WarRoom, roomBy) {
+		var err error
+		if link, err = p.makeRoom(ctx, job.Incident); err != nil {
+			return steps.Outcome{}, err
+		}
+	}
 	if link == "" {
 		return steps.Outcome{}, &state.Problem{Code: "no-room", What: "The runbook names no war room", Do: "Set war_room in it, or agree on one and override this item with it."}
 	}
@@ -49,20 +62,15 @@ func (p *Post) ticket(in *state.Incident, issue string) string {
 		issue = in.Issue
 	}
 	issue = strings.TrimSpace(issue)
-	if strings.Contains(issue, "://") || p.rb.Tracker == "" || issue == "" {
+	switch {
+	case strings.Contains(issue, "://") || issue == "":
+		return issue
+	case p.rb.Tracker == "" && p.tracker != nil:
+		return p.tracker.Link(issue)
+	case p.rb.Tracker == "":
 		return issue
 	}
 	return strings.ReplaceAll(p.rb.Tracker, "{issue}", strings.TrimPrefix(issue, "#"))
-}
-
-// linkTicket makes the link. Values: "issue", where the incident has none.
-func (p *Post) linkTicket(_ context.Context, job steps.Job) (steps.Outcome, error) {
-	link := p.ticket(job.Incident, job.Values["issue"])
-	if link == "" {
-		return steps.Outcome{}, &state.Problem{Code: "no-issue", What: "The incident names no issue", Why: "it was declared without one",
-			Do: "Make the ticket and run this item with issue=NUMBER, or override it with the number."}
-	}
-	return steps.Outcome{Summary: link, Evidence: []state.Evidence{{Name: "ticket", Value: link}}, Facts: map[string]string{"ticket": link}}, nil
 }
 
 // channelsReachable looks at each channel's last message, and where there is none

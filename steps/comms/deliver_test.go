@@ -257,7 +257,7 @@ func TestTenThousandLettersThroughAFlakyServer(t *testing.T) {
 		for i := range channels {
 			rb.Channels = append(rb.Channels, runbook.Channel{Name: fmt.Sprintf("ch%d", i), Kind: webhook.Kind, URL: "http://memory/"})
 		}
-		post, err := comms.New(rb, map[string]comms.Make{webhook.Kind: webhook.New})
+		post, err := comms.New(rb, map[string]comms.Make{webhook.Kind: webhook.New}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

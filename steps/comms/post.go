@@ -36,12 +36,13 @@ type Post struct {
 	rb        *runbook.Runbook
 	templates map[string]*template.Template
 	channels  map[string]Channel
+	tracker   Tracker // nil: the runbook names none
 	redact    *shell.Redactor
 }
 
 // New reads the templates and makes the channels by their kind; what cannot be used
 // is an error. A channel without a secret is none: its messages fail, and say why.
-func New(rb *runbook.Runbook, kinds map[string]Make) (*Post, error) {
+func New(rb *runbook.Runbook, kinds map[string]Make, trackers map[string]MakeTracker) (*Post, error) {
 	templates, err := parse(rb)
 	if err != nil {
 		return nil, err
@@ -54,6 +55,15 @@ func New(rb *runbook.Runbook, kinds map[string]Make) (*Post, error) {
 		}
 		if p.channels[c.Name], err = kind(c); err != nil {
 			return nil, fmt.Errorf("channel %s: %w", c.Name, err)
+		}
+	}
+	if t := rb.Tickets; t != nil {
+		kind, ok := trackers[t.Kind]
+		if !ok {
+			return nil, &state.Problem{Code: "no-tracker", What: fmt.Sprintf("There is no tracker of the kind %q", t.Kind), Do: "Correct tickets in the runbook."}
+		}
+		if p.tracker, err = kind(*t); err != nil {
+			return nil, fmt.Errorf("tickets: %w", err)
 		}
 	}
 	p.redact = shell.NewRedactor(p.Secrets()...)
@@ -91,6 +101,9 @@ func (p *Post) Secrets() []string {
 			out = append(out, ch.Secrets()...)
 		}
 	}
+	if p.tracker != nil {
+		out = append(out, p.tracker.Secrets()...)
+	}
 	return out
 }
 
@@ -123,7 +136,7 @@ func (p *Post) Send(ctx context.Context, in *state.Incident, m state.Message) (s
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	ref, err := c.Send(ctx, Letter{Key: key(in, m), Message: m, Incident: in})
-	return ref, p.hush(c, err)
+	return ref, p.hush(c.Secrets, err)
 }
 
 // Reach asks a channel whether a message would arrive, without posting anything, and
@@ -136,11 +149,11 @@ func (p *Post) Reach(ctx context.Context, name string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	seen, err := c.Reach(ctx)
-	return p.redact.Text(seen), p.hush(c, err)
+	return p.redact.Text(seen), p.hush(c.Secrets, err)
 }
 
-// hush takes a channel's secrets out of its error, those that came after the start too.
-func (p *Post) hush(c Channel, err error) error {
+// hush takes the secrets out of an error, those that came after the start too.
+func (p *Post) hush(secrets func() []string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -148,7 +161,7 @@ func (p *Post) hush(c Channel, err error) error {
 	if !ok {
 		f = Unreached("", err.Error())
 	}
-	fresh := shell.NewRedactor(c.Secrets()...)
+	fresh := shell.NewRedactor(secrets()...)
 	clean := func(s string) string { return p.redact.Text(fresh.Text(strings.ReplaceAll(s, "\n", " "))) }
 	out := *f.Problem
 	out.What, out.Why, out.Do = clean(out.What), clean(out.Why), clean(out.Do)

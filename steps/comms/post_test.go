@@ -28,7 +28,7 @@ func incident() *state.Incident {
 
 func post(t *testing.T, rb *runbook.Runbook) *Post {
 	t.Helper()
-	p, err := New(rb, kinds(func(runbook.Channel) *stub { return &stub{reach: func() (string, error) { return "it answers", nil }} }))
+	p, err := New(rb, kinds(func(runbook.Channel) *stub { return &stub{reach: func() (string, error) { return "it answers", nil }} }), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestRunbookTemplates(t *testing.T) {
 		t.Errorf("the runbook's words come after the built-in ones: %q", got)
 	}
 	for name, text := range map[string]string{"update": "{{.Nope}}", "page": "{{", "other": "x"} {
-		if _, err := New(&runbook.Runbook{Templates: map[string]string{name: text}}, nil); !state.HasCode(err, "template") || !strings.Contains(err.Error(), name) {
+		if _, err := New(&runbook.Runbook{Templates: map[string]string{name: text}}, nil, nil); !state.HasCode(err, "template") || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -138,7 +138,7 @@ func TestSend(t *testing.T) {
 	var got Letter
 	p, err := New(&runbook.Runbook{Channels: []runbook.Channel{{Name: "team"}}}, kinds(func(runbook.Channel) *stub {
 		return &stub{send: func(l Letter) (string, error) { got = l; return "C1:2", nil }}
-	}))
+	}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestSend(t *testing.T) {
 	if _, err := p.Send(t.Context(), incident(), m); !Permanent(err) || !state.HasCode(err, "no-channel") {
 		t.Errorf("%v", err)
 	}
-	if _, err := New(&runbook.Runbook{Channels: []runbook.Channel{{Name: "team", Kind: "pigeon"}}}, nil); !state.HasCode(err, "no-channel") {
+	if _, err := New(&runbook.Runbook{Channels: []runbook.Channel{{Name: "team", Kind: "pigeon"}}}, nil, nil); !state.HasCode(err, "no-channel") {
 		t.Errorf("%v", err)
 	}
 }
@@ -166,7 +166,7 @@ func TestFailuresHoldNoSecret(t *testing.T) {
 		f.After = time.Hour
 		return "", f
 	}, reach: func() (string, error) { return "it is " + secret, errors.New("plain " + secret) }}
-	p, err := New(&runbook.Runbook{Channels: []runbook.Channel{{Name: "team"}}}, kinds(func(runbook.Channel) *stub { ch.secrets = []string{secret}; return ch }))
+	p, err := New(&runbook.Runbook{Channels: []runbook.Channel{{Name: "team"}}}, kinds(func(runbook.Channel) *stub { ch.secrets = []string{secret}; return ch }), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestFit(t *testing.T) {
 func TestChannels(t *testing.T) {
 	rb := &runbook.Runbook{Channels: []runbook.Channel{{Name: "a"}, {Name: "b", Audiences: []string{"customers", "team"}}, {Name: "pd", Audiences: []string{"pages"}},
 		{Name: "pd2", Audiences: []string{"executives"}}}}
-	p, err := New(rb, kinds(func(c runbook.Channel) *stub { return &stub{alerts: c.Name[0] == 'p', corrects: c.Name == "b"} }))
+	p, err := New(rb, kinds(func(c runbook.Channel) *stub { return &stub{alerts: c.Name[0] == 'p', corrects: c.Name == "b"} }), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestChannelsReachable(t *testing.T) {
 			}
 			return "the token is mayday's", nil
 		}}
-	}))
+	}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestChannelsReachable(t *testing.T) {
 	rb.Channels = append(rb.Channels, runbook.Channel{Name: "gone"})
 	if p, err = New(rb, kinds(func(runbook.Channel) *stub {
 		return &stub{reach: func() (string, error) { return "", Unreached("gone", "connection refused") }}
-	})); err != nil {
+	}), nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := run(t, p, "10.channels", in, nil); !state.HasCode(err, "unreachable") || !strings.Contains(err.Error(), "gone") {

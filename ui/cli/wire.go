@@ -96,7 +96,7 @@ type tools struct {
 }
 
 func newTools(rb *runbook.Runbook) (tools, error) {
-	post, err := comms.New(rb, channels())
+	post, err := comms.New(rb, channels(), trackers())
 	if err != nil {
 		return tools{}, err
 	}

@@ -129,7 +129,12 @@ func odd(t *testing.T, r Rig) {
 }
 
 // failure checks what every failure owes.
-func failure(t *testing.T, r Rig, err error, permanent bool) {
+func failure(t *testing.T, _ Rig, err error, permanent bool) {
+	t.Helper()
+	failureOf(t, "ops", err, permanent)
+}
+
+func failureOf(t *testing.T, name string, err error, permanent bool) {
 	t.Helper()
 	if err == nil {
 		t.Fatal("no error")
@@ -141,7 +146,7 @@ func failure(t *testing.T, r Rig, err error, permanent bool) {
 	if f.Permanent != permanent {
 		t.Errorf("permanent %v: %v", f.Permanent, err)
 	}
-	if !strings.Contains(f.What, "ops") || f.Do == "" {
+	if !strings.Contains(f.What, name) || f.Do == "" {
 		t.Errorf("does not name the channel or what to do: %v", err)
 	}
 	if strings.ContainsAny(err.Error(), "\x1b\n") {

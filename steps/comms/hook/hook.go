@@ -28,6 +28,8 @@ var pointless = []int{64, 65, 67, 77, 78} // usage, data, no such user, not perm
 type Result struct {
 	Exit int
 	Said string // its last words, without secrets
+	// Printed is its standard output.
+	Printed string
 }
 
 // Run runs c with env besides what else its environment holds, until it ends, its
@@ -52,20 +54,23 @@ func New(run Run) comms.Make {
 // 64, 65, 67, 77 and 78 (sysexits.h) are not tried again, others are.
 func (s *channel) Send(ctx context.Context, l comms.Letter) (string, error) {
 	m := l.Message
-	return "", s.do(ctx, []string{"MAYDAY_MESSAGE=" + comms.Fit(m.Text, maxText), "MAYDAY_KEY=" + l.Key, "MAYDAY_INCIDENT=" + l.Incident.ID,
+	_, err := s.do(ctx, []string{"MAYDAY_MESSAGE=" + comms.Fit(m.Text, maxText), "MAYDAY_KEY=" + l.Key, "MAYDAY_INCIDENT=" + l.Incident.ID,
 		"MAYDAY_SEVERITY=" + l.Incident.Severity.String(), "MAYDAY_STATUS=" + string(l.Incident.Status), "MAYDAY_PURPOSE=" + m.Purpose,
 		"MAYDAY_AUDIENCE=" + m.Audience, "MAYDAY_ROLE=" + m.Role, "MAYDAY_WHO=" + m.Who})
+	return "", err
 }
 
 // Reach runs the command with MAYDAY_REACH=1 and no message: it looks and posts nothing.
 func (s *channel) Reach(ctx context.Context) (string, error) {
-	return "the command says that it can", s.do(ctx, []string{"MAYDAY_REACH=1"})
+	_, err := s.do(ctx, []string{"MAYDAY_REACH=1"})
+	return "the command says that it can", err
 }
 
 // Secrets implements comms.Channel: a command takes its own from where it likes.
 func (s *channel) Secrets() []string { return nil }
 
-func (s *channel) do(ctx context.Context, env []string) error {
+// do runs the command and gives what it printed.
+func (s *channel) do(ctx context.Context, env []string) (string, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, min(s.c.Command.Timeout.D(), time.Minute))
@@ -74,11 +79,11 @@ func (s *channel) do(ctx context.Context, env []string) error {
 	r, err := s.run(ctx, *s.c.Command, env)
 	switch {
 	case err != nil && errors.Is(err, ctx.Err()):
-		return comms.Unreached(s.c.Name, "its command did not end in time")
+		return "", comms.Unreached(s.c.Name, "its command did not end in time")
 	case err != nil:
-		return comms.Refused(s.c.Name, err.Error(), false)
+		return "", comms.Refused(s.c.Name, err.Error(), false)
 	case r.Exit != 0:
-		return comms.Refused(s.c.Name, fmt.Sprintf("its command ended with exit code %d: %s", r.Exit, r.Said), slices.Contains(pointless, r.Exit))
+		return "", comms.Refused(s.c.Name, fmt.Sprintf("its command ended with exit code %d: %s", r.Exit, r.Said), slices.Contains(pointless, r.Exit))
 	}
-	return nil
+	return r.Printed, nil
 }
