@@ -29,9 +29,10 @@ func (d Duration) String() string {
 // MarshalText writes String.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads what time.ParseDuration reads, and whole days ("2d").
+// UnmarshalText reads what time.ParseDuration reads, whole days ("2d"), and words:
+// "15 minutes", "1 hour 30 min".
 func (d *Duration) UnmarshalText(b []byte) error {
-	s := string(b)
+	s := inWords(string(b))
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.Atoi(days)
 		if err == nil {
@@ -41,8 +42,27 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil {
-		return fmt.Errorf("%q is not a duration: write 30s, 5m, 1h30m or 2d", s)
+		return fmt.Errorf("%q is not a duration: write 30s, 5m, 1h30m, 2d or \"15 minutes\"", string(b))
 	}
 	*d = Duration(v)
 	return nil
 }
+
+// inWords turns "1 hour 30 minutes" into "1h30m". What is not so written stays.
+func inWords(s string) string {
+	words := strings.Fields(strings.ToLower(s))
+	if len(words) < 2 || len(words)%2 != 0 {
+		return s
+	}
+	var out strings.Builder
+	for i := 0; i < len(words); i += 2 {
+		unit, ok := units[strings.TrimSuffix(strings.TrimSuffix(words[i+1], ","), "s")]
+		if !ok {
+			return s
+		}
+		out.WriteString(words[i] + unit)
+	}
+	return out.String()
+}
+
+var units = map[string]string{"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr": "h", "day": "d"}

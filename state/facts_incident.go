@@ -188,6 +188,8 @@ func (f RoleAssigned) apply(in *Incident, e Event) {
 type IncidentResolved struct {
 	RootCause   string   `json:"root_cause"`
 	ActionItems []string `json:"action_items,omitempty"`
+	Confirmed   string   `json:"confirmed,omitempty"` // what the probes said
+	Override    string   `json:"override,omitempty"`  // why it ended all the same
 }
 
 // Kind implements Fact.

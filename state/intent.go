@@ -141,7 +141,9 @@ type (
 	// Resolve ends the incident.
 	Resolve struct {
 		RootCause   string   `json:"root_cause"`
-		ActionItems []string `json:"action_items,omitempty"`
+		ActionItems []string `json:"action_items,omitempty"` // as ParseActionItem reads them
+		// Override is why it ends though a probe is not ok, or a step is open before it.
+		Override string `json:"override,omitempty"`
 	}
 	// Validate runs a validation suite of the runbook. The answer's text names the run,
 	// which ends with a SuiteFinished; Cancel with the item "validate" stops it.

@@ -51,6 +51,9 @@ func (f IncidentResolved) say(*Incident, Event) Saying {
 	if n := len(f.ActionItems); n > 0 {
 		text += "; " + count(n, "action item")
 	}
+	if f.Override != "" {
+		return Saying{Tag: "resolved", Text: text + "; overridden: " + f.Override, Tone: ToneBad, Mark: true}
+	}
 	return Saying{Tag: "resolved", Text: text, Tone: ToneGood, Mark: true}
 }
 

@@ -291,54 +291,6 @@ func (e *Engine) newAttempt(actor state.Actor) (state.Answer, error) {
 	}, state.AttemptStarted{N: in.Attempt + 1, Steps: fresh})
 }
 
-func (e *Engine) resolve(actor state.Actor, v state.Resolve) (state.Answer, error) {
-	cause := e.clean(v.RootCause)
-	for i, text := range v.ActionItems {
-		v.ActionItems[i] = e.clean(text)
-	}
-	if cause == "" {
-		return state.Answer{}, &state.Problem{What: "the root cause is missing", Do: "Say it in one sentence."}
-	}
-	if err := open(e.Incident()); err != nil {
-		return state.Answer{}, err
-	}
-	facts := e.say("resolved", map[string]string{"cause": cause}, "alerts", "team", "stakeholders", "customers", "executives")
-	facts = append(facts, state.ItemChecked{Item: "18.cause", Value: cause},
-		state.IncidentResolved{RootCause: cause, ActionItems: v.ActionItems})
-	return e.simple(actor, func(in *state.Incident) error {
-		if err := open(in); err != nil {
-			return err
-		}
-		if err := settled(in); err != nil {
-			return err
-		}
-		return free("18.cause", state.Check)(in)
-	}, facts...)
-}
-
-// settled refuses to end an incident while production is between two states. A
-// rollback that failed and was made good by hand is settled by an override of step 14.
-func settled(in *state.Incident) error {
-	rb, r := in.Rollback, in.Production()
-	if u := in.Undo(); u != nil && !u.Started.IsZero() {
-		r = u
-	}
-	switch {
-	case rb.Status == state.RollbackArmed || rb.Status == state.RollbackRunning:
-		return &state.Problem{Code: "rolling-back", What: "a rollback is under way", Do: "Let it end, then resolve."}
-	case r == nil || !r.Status.Active() && (rb.Status != state.RollbackFailed || rb.Rollout != r.ID):
-		return nil
-	}
-	if it := in.Item(itemRollback); rb.Status == state.RollbackFailed && it != nil && it.Status == state.ItemOverridden {
-		return nil
-	}
-	p := &state.Problem{What: "production is in the middle of a rollout", Do: "Finish it or roll back first."}
-	if rb.Status == state.RollbackFailed {
-		p.What, p.Do = "the rollback failed", "Press R again; or finish it by hand and override "+itemRollback+" with what you did."
-	}
-	return p
-}
-
 // untouched refuses to call a hotfix off that is in production, or half in it.
 func untouched(in *state.Incident) error {
 	if r := in.Production(); r != nil && r.Status != state.RolloutPlanned && r.Status != state.RolloutRolledBack {

@@ -138,7 +138,9 @@ func runnable(id string) func(*state.Incident) error {
 			return err
 		}
 		if st := in.Item(id).Status; st == state.ItemRunning || st == state.ItemAsking {
-			return &state.Problem{Code: "running", What: "it is running already"}
+			it := in.Item(id)
+			return &state.Problem{Code: "running", What: id + " " + it.Title + " is running already", Why: it.By + " started it at " + it.Started.Format(time.TimeOnly),
+				Do: "Wait for its end; C in the cockpit cancels it."}
 		}
 		// What only looks is as well left alone: the attempt ends with the rollback, and
 		// an item that began meanwhile would be left running in it.

@@ -210,13 +210,14 @@ func (m *Model) resolve(it *state.Item) tea.Cmd {
 	m.open(dialog.Spec{Title: "Root cause; the incident is resolved", Button: "resolve",
 		Intro: []string{it.Ask, "This tells everybody that it is over."}, Fields: []dialog.Field{
 			{Name: "cause", Label: "Root cause", Required: true},
-			{Name: "items", Label: "Action items", Hint: "separated by semicolons"},
+			{Name: "items", Label: "Action items", Hint: "add validation @bob by 2026-12-01; next one"},
+			{Name: "override", Label: "Only if a probe is not ok: why it may end all the same"},
 		}}, func(v map[string]string) tea.Cmd {
 		var items []string
 		for _, s := range strings.Split(v["items"], ";") {
 			items = append(items, notEmpty(strings.TrimSpace(s))...)
 		}
-		return m.do(state.Resolve{RootCause: v["cause"], ActionItems: items})
+		return m.do(state.Resolve{RootCause: v["cause"], ActionItems: items, Override: v["override"]})
 	})
 	return nil
 }

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func (r *Repo) branchName(v *view, job steps.Job) (string, error) {
 	}
 	if name == "" {
 		parts := []string{}
-		for _, p := range []string{issueID(job.Incident.Issue), slug(job.Incident.Title)} {
+		for _, p := range []string{issueID(cmp.Or(job.Values["issue"], job.Incident.Issue)), slug(job.Incident.Title)} {
 			if p != "" {
 				parts = append(parts, p)
 			}

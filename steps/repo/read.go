@@ -77,6 +77,20 @@ func (v *view) tags() ([]tag, error) {
 	return out, err
 }
 
+// Tags names the newest version tags, at most n; none where there is no repository.
+func (r *Repo) Tags(n int) []string {
+	v, err := r.open()
+	if err != nil {
+		return nil
+	}
+	all, _ := v.tags() // those that could be read
+	var out []string
+	for _, t := range all[:min(len(all), n)] {
+		out = append(out, t.name)
+	}
+	return out
+}
+
 func (v *view) peel(h plumbing.Hash) (*object.Commit, error) {
 	t, err := v.TagObject(h)
 	if err == nil {

@@ -142,7 +142,9 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.flags.bell, "bell", false, "ring the terminal when a page goes out, a gate asks or a rollback starts")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
 	c.AddCommand(a.drillCommand(), a.replayCommand(), a.journalCommand(), a.listCommand(), a.showCommand(),
-		a.approveCommand(), a.ackCommand(), a.noteCommand(), a.rollbackCommand(), a.scaleDownCommand(), a.verifyCommand(), a.validateCommand(), a.incidentCommand(), a.keeperCommand(), a.versionCommand())
+		a.approveCommand(), a.ackCommand(), a.noteCommand(), a.rollbackCommand(), a.verifyCommand(), a.validateCommand(), a.incidentCommand(), a.keeperCommand(), a.versionCommand(), a.scaleDownCommand(),
+		a.hotfixCommand(), a.deployCommand(), a.mergeBackCommand(), jsonTopic())
+	a.completions(c)
 	return c
 }
 

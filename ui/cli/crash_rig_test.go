@@ -65,9 +65,7 @@ type site struct {
 func newSite(t *testing.T, scenario, hold string) *site {
 	t.Helper()
 	s := serve(t, scenario, "20")
-	// What gates think of a slow machine is the matter of other tests.
-	s.edit(map[string]string{`weights: .*\n +hold: .*`: "weights: [25, 100]\n      hold: " + hold, `monitor: .*`: "monitor: 1m",
-		`warn: 0.5\n +crit: 2\n`: "warn: 50\n    crit: 60\n", `warn: 0.8\n +crit: 0.95\n`: "warn: 80\n    crit: 95\n", `patience: .*`: "patience: 20m"})
+	s.edit(hasty(hold))
 	s.declare()
 	return s
 }
@@ -102,12 +100,8 @@ func (s *site) edit(changes map[string]string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for old, now := range changes {
-		changed := regexp.MustCompile(old).ReplaceAll(text, []byte(now))
-		if bytes.Equal(changed, text) {
-			s.t.Fatalf("the range's runbook has no %s", old)
-		}
-		text = changed
+	if text, err = replaced(text, changes); err != nil {
+		s.t.Fatal(err)
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		s.t.Fatal(err)
@@ -135,6 +129,25 @@ func (s *site) declare() {
 		s.t.Fatalf("mayday incident create: %v: %s", err, out)
 	}
 	s.id, s.folder = made.Incident, made.Folder
+}
+
+// hasty makes a range's runbook short: two stages that hold for hold, a minute of
+// monitoring. What gates think of a slow machine is the matter of other tests.
+func hasty(hold string) map[string]string {
+	return map[string]string{`weights: .*\n +hold: .*`: "weights: [25, 100]\n      hold: " + hold, `monitor: .*`: "monitor: 1m",
+		`warn: 0.5\n +crit: 2\n`: "warn: 50\n    crit: 60\n", `warn: 0.8\n +crit: 0.95\n`: "warn: 80\n    crit: 95\n", `patience: .*`: "patience: 20m"}
+}
+
+// replaced replaces regular expressions in a runbook; each must be there.
+func replaced(text []byte, changes map[string]string) ([]byte, error) {
+	for old, now := range changes {
+		changed := regexp.MustCompile(old).ReplaceAll(text, []byte(now))
+		if bytes.Equal(changed, text) {
+			return nil, fmt.Errorf("the range's runbook has no %s", old)
+		}
+		text = changed
+	}
+	return text, nil
 }
 
 // process is a mayday that can be killed, stopped and waited for.

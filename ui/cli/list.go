@@ -36,11 +36,18 @@ func rowOf(f found) row {
 }
 
 func (a *app) listCommand() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the incidents of this host", Args: args(cobra.NoArgs),
-		Long: "list prints every incident that was declared on this host, the one written last first:\nits severity, status and how many of the 18 steps are done.",
+	var means bool
+	c := &cobra.Command{Use: "list", Short: "List the incidents of this host", Args: args(cobra.NoArgs),
+		Long: "list prints every incident that was declared on this host, the one written last first:\nits severity, status and how many of the 18 steps are done. --stats prints the mean times to\nacknowledge, mitigate and resolve instead; drills do not count.",
 		RunE: func(*cobra.Command, []string) error {
 			list, err := all()
 			if err != nil {
+				return err
+			}
+			if means && a.flags.json {
+				return json.NewEncoder(a.out).Encode(measure(list))
+			} else if means {
+				_, err := fmt.Fprint(a.out, measure(list).text())
 				return err
 			}
 			if a.flags.json {
@@ -48,7 +55,7 @@ func (a *app) listCommand() *cobra.Command {
 				for _, f := range list {
 					rows = append(rows, rowOf(f))
 				}
-				return json.NewEncoder(a.out).Encode(rows)
+				return json.NewEncoder(a.out).Encode(map[string]any{"v": shape, "incidents": rows})
 			}
 			if len(list) == 0 {
 				fmt.Fprintln(a.out, "no incident on this host; mayday drill rehearses one")
@@ -64,6 +71,8 @@ func (a *app) listCommand() *cobra.Command {
 			}
 			return nil
 		}}
+	c.Flags().BoolVar(&means, "stats", false, "mean times over the real incidents")
+	return c
 }
 
 func problemSuffix(s string) string {
@@ -83,10 +92,11 @@ func (a *app) showCommand() *cobra.Command {
 			}
 			if a.flags.json {
 				return json.NewEncoder(a.out).Encode(struct {
+					V int `json:"v"`
 					row
 					Steps []stepRow         `json:"steps"`
 					Facts map[string]string `json:"facts"`
-				}{rowOf(f), stepRows(f.in), f.in.Facts})
+				}{shape, rowOf(f), stepRows(f.in), f.in.Facts})
 			}
 			a.showText(f)
 			return nil

@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -22,7 +19,7 @@ func (a *app) tell(ctx context.Context, intent state.Intent) (state.Answer, erro
 		return state.Answer{}, err
 	}
 	answer, err := s.Do(ctx, intent)
-	return answer, errors.Join(err, s.Close("the command is done"))
+	return answer, a.leave(ctx, s, err)
 }
 
 // join opens a session on the incident that --incident names, or the only open one.
@@ -52,11 +49,7 @@ func (a *app) theOpen() (found, *runbook.Runbook, error) {
 }
 
 func (a *app) done(text string) error {
-	if a.flags.json {
-		return json.NewEncoder(a.out).Encode(map[string]string{"done": text})
-	}
-	_, err := fmt.Fprintln(a.out, text)
-	return err
+	return a.result(map[string]string{"done": text}, text)
 }
 
 // hash is a commit as a person gives it.
@@ -64,15 +57,19 @@ var hash = regexp.MustCompile("^[0-9a-f]{7,64}$")
 
 func (a *app) approveCommand() *cobra.Command {
 	var comment, commit string
-	var reject bool
+	var reject, request, dry bool
 	c := &cobra.Command{Use: "approve", Short: "Sign the change off, as somebody other than its author", Args: args(cobra.NoArgs),
 		Long: "approve signs step 6 of the open incident: what is committed on the hotfix branch. It needs\n" +
 			"an account of its own; the author's is refused. Look at the change first: git show. With\n" +
-			"--commit it signs just what you looked at, and is refused if that is not the newest any more.",
+			"--commit it signs just what you looked at, and is refused if that is not the newest any more.\n\n" +
+			"--request asks for it instead: it measures and commits the change and tells the reviewers.",
 		Example: "  mayday approve --commit 3f9c1d0 -m \"small, and tested\"\n  mayday approve --reject -m \"it drops the index\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("commit") && !hash.MatchString(commit) {
 				return usage{&state.Problem{What: "--commit " + state.Clean(commit) + " names no commit", Do: "Give 7 or more characters of its hash, as git log shows it."}}
+			}
+			if request {
+				return a.askReview(c.Context(), dry)
 			}
 			answer, err := a.tell(c.Context(), state.Sign{Item: "6.signoff", Commit: commit, Comment: comment, Reject: reject})
 			if err != nil {
@@ -87,6 +84,8 @@ func (a *app) approveCommand() *cobra.Command {
 	c.Flags().StringVarP(&comment, "comment", "m", "", "what you looked at")
 	c.Flags().StringVar(&commit, "commit", "", "the commit you looked at")
 	c.Flags().BoolVar(&reject, "reject", false, "reject it instead")
+	c.Flags().BoolVar(&request, "request", false, "ask the reviewers for their approval")
+	c.Flags().BoolVar(&dry, "dry-run", false, "with --request: "+dryHelp)
 	return c
 }
 

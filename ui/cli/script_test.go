@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"mayday/state/journal"
 	"mayday/state/runbook"
 	"mayday/steps"
+	"mayday/steps/drill"
 	"mayday/ui/uitest/term"
 )
 
@@ -38,7 +40,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "incident": recorded, "rolledout": rolledOut},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "incident": recorded, "rolledout": rolledOut, "served": served},
 	})
 }
 
@@ -88,4 +90,48 @@ func recorded(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = j.Checkpoint(at.Add(time.Minute))
 	ts.Check(err)
 	ts.Check(j.Close())
+}
+
+func exists(name string) bool { _, err := os.Stat(name); return err == nil }
+
+// served leaves a practice range that runs until the script ends, in range/, at twenty
+// times the speed: served SCENARIO HOLD.
+func served(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: served SCENARIO HOLD")
+	}
+	dir := ts.MkAbs("range")
+	var c *exec.Cmd
+	for _, folder := range filepath.SplitList(ts.Getenv("PATH")) {
+		if name := filepath.Join(folder, "mayday"); c == nil && exists(name) {
+			c = exec.Command(name, "drill", args[0], "--serve", dir, "--speed", "20")
+		}
+	}
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "MAYDAY_HOME", "MAYDAY_RUNTIME_DIR", "GIT_CONFIG_GLOBAL"} {
+		c.Env = append(c.Env, name+"="+ts.Getenv(name))
+	}
+	ts.Check(c.Start())
+	over := make(chan error, 1)
+	go func() { over <- c.Wait() }()
+	ts.Defer(func() {
+		_ = c.Process.Signal(os.Interrupt) // it may have ended
+		<-over
+	})
+	end := time.Now().Add(patience)
+	for {
+		var at drill.Addresses
+		if data, err := os.ReadFile(filepath.Join(dir, "addresses.json")); err == nil && json.Unmarshal(data, &at) == nil {
+			break
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("the range did not come up")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	path := filepath.Join(dir, "shop", runbook.FileName)
+	text, err := os.ReadFile(path)
+	ts.Check(err)
+	text, err = replaced(text, hasty(args[1]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(path, text, 0o600))
 }

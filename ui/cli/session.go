@@ -25,6 +25,8 @@ type session struct {
 	tools  tools
 	now    func() time.Time
 
+	began time.Time // incident clock
+
 	mu   sync.Mutex
 	kept *adopting // this process keeps
 }
@@ -51,7 +53,7 @@ func (a *app) connectWith(ctx context.Context, folder string, rb *runbook.Runboo
 	if err != nil {
 		return nil, err
 	}
-	out := &session{folder: folder, rb: rb, tools: t, now: a.now}
+	out := &session{folder: folder, rb: rb, tools: t, now: a.now, began: clockOf(rb).At(a.now())}
 	settings := keeper.Settings{Socket: socket, Folder: folder, Via: via, As: a.flags.as, Watch: watch,
 		Become: func(context.Context) (keeper.Keeping, error) {
 			k, err := keep(folder, rb, t, via, a.now)
