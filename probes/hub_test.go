@@ -469,13 +469,6 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestOneNamesTheSeries(t *testing.T) {
-	_, err := One([]Series{{Labels: `{v="2"}`}, {Labels: `{v="1"}`}, {Labels: `{v="3"}`}, {Labels: `{v="4"}`}, {Labels: `{v="5"}`}})
-	if !state.HasCode(err, "many-series") || !strings.Contains(err.Error(), `5 series where one is expected: {v="1"} and {v="2"} and {v="3"} and 2 more`) {
-		t.Fatal(err)
-	}
-}
-
 func TestPendingIsNoSampleButItsSilenceTurnsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32

@@ -8,10 +8,7 @@ package probes
 
 import (
 	"context"
-	"fmt"
 	"math"
-	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -53,40 +50,8 @@ type Reading struct {
 	Verdict state.Verdict
 	// Lines are the last lines of a log that were counted, at most state.MaxLines.
 	Lines []string
-}
-
-// Series is one value of an answer that may hold several.
-type Series struct {
-	Labels string // as a person reads them: {version="v1.2.3"}
-	Value  float64
-	At     time.Time // incident time
-}
-
-// seriesNamed is how many series an error names before it only counts the others.
-const seriesNamed = 3
-
-// One makes a reading of an answer that should hold exactly one series: none is
-// no data, two are an error that names them.
-func One(all []Series) (Reading, error) {
-	switch len(all) {
-	case 0:
-		return Reading{NoData: true}, nil
-	case 1:
-		return Reading{Value: all[0].Value, At: all[0].At}, nil
-	}
-	var names []string
-	for _, s := range all[:min(len(all), seriesNamed)] {
-		names = append(names, s.Labels)
-	}
-	slices.Sort(names)
-	why := strings.Join(names, " and ")
-	if more := len(all) - seriesNamed; more > 0 {
-		why += fmt.Sprintf(" and %d more", more)
-	}
-	return Reading{}, &state.Problem{
-		What: fmt.Sprintf("%d series where one is expected", len(all)), Why: why,
-		Do: "Aggregate in the query, such as sum(…)", Code: "many-series",
-	}
+	// Parts are the values by label of a probe with By; what has no number is NaN.
+	Parts []state.Part
 }
 
 // Judge turns the answer to one question into a sample: at is the incident time
@@ -101,17 +66,18 @@ func Judge(p state.Probe, r Reading, err error, at, got time.Time) state.Sample 
 	case err != nil:
 		s.Verdict, s.Text = state.Error, Reason(err)
 	case r.NoData || math.IsNaN(r.Value):
-		s.Verdict, s.Text = state.NoData, short(r.Text)
+		s.Verdict, s.Text, s.Parts = state.NoData, short(r.Text), judgeParts(p, r.Parts)
 	case math.IsInf(r.Value, 0):
 		s.Verdict, s.Text = state.Error, "the answer is infinite: does the query divide by zero?"
 	case p.StaleAt > 0 && got.Sub(s.At) > p.StaleAt.D():
 		s.Verdict = state.Stale
 		s.Text = "the data is " + age(got.Sub(s.At)) + " old"
 	default:
-		s.Value, s.Text, s.Verdict = r.Value, short(r.Text), p.Judge(r.Value)
+		s.Value, s.Text, s.Verdict, s.Parts = r.Value, short(r.Text), p.Judge(r.Value), judgeParts(p, r.Parts)
 		s.Lines = lines(r.Lines)
-		if r.Verdict.Known() && r.Verdict.Worse() > s.Verdict.Worse() {
-			s.Verdict = r.Verdict
+		if r.Verdict == state.Warn || r.Verdict == state.Crit {
+			s.Told = r.Verdict
+			s = p.Rejudge(s)
 		}
 	}
 	return s

@@ -129,15 +129,15 @@ func (f StagePassed) apply(in *Incident, e Event) {
 	})
 }
 
-// GateDecided says that a gate changed its mind, and the readings it went by.
+// GateDecided says that a stage's gate changed its mind, and the readings it went by.
 type GateDecided struct {
-	Rollout  string    `json:"rollout"`
-	Stage    int       `json:"stage"`
-	State    GateState `json:"state"`
-	Since    time.Time `json:"since,omitzero"` // holding: the good time counts from here
-	Hold     Duration  `json:"hold,omitempty"`
-	Reasons  []string  `json:"reasons,omitempty"`
-	Readings []Sample  `json:"readings,omitempty"`
+	Rollout string    `json:"rollout"`
+	Stage   int       `json:"stage"`
+	State   GateState `json:"state"`
+	Since   time.Time `json:"since,omitzero"` // holding: the good time counts from here
+	Hold    Duration  `json:"hold,omitempty"`
+	Reasons []string  `json:"reasons,omitempty"`
+	Judged  []Judged  `json:"readings,omitempty"`
 }
 
 // Kind implements Fact.
@@ -185,16 +185,18 @@ func (f RolloutFinished) apply(in *Incident, e Event) {
 	})
 }
 
-// BeforeMeasured keeps each probe's reading before the rollout: what "no worse
-// than before" is measured against.
+// BeforeMeasured keeps each probe's typical reading before the rollout: what "no worse
+// than before" is measured against. Windows are the readings behind it, by probe and
+// label (empty: the probe's own value), bounded by WindowLength and WindowsTotal.
 type BeforeMeasured struct {
-	Readings map[string]Sample `json:"readings"`
+	Readings map[string]Sample             `json:"readings"`
+	Windows  map[string]map[string][]Point `json:"windows,omitempty"`
 }
 
 // Kind implements Fact.
 func (BeforeMeasured) Kind() string { return "rollout.before" }
 
-func (f BeforeMeasured) apply(in *Incident, _ Event) { in.Before = f.Readings }
+func (f BeforeMeasured) apply(in *Incident, _ Event) { in.Before, in.Windows = f.Readings, f.Windows }
 
 // RollbackProven is the outcome of a proof of the rollback plan. The keeper
 // journals it when the answer changes and at most every 30 s otherwise.

@@ -8,19 +8,20 @@ func init() { register[WatchDecided]() }
 const (
 	WatchMonitoring = "monitoring" // the monitoring period
 	WatchVerify     = "verify"     // mayday verify
+	WatchSentry     = "watch"      // what looks on while no gate does
 )
 
 // WatchDecided says that a watch changed its mind, and the readings it went by. One of
 // mayday verify begins with Hold, how long it is to watch, and ends passed or not:
 // failed, waiting (not all is well), or asking (not all is known).
 type WatchDecided struct {
-	Watch    string    `json:"watch"`
-	State    GateState `json:"state"`
-	Since    time.Time `json:"since,omitzero"` // holding: all is well since
-	Hold     Duration  `json:"hold,omitempty"`
-	Ended    bool      `json:"ended,omitempty"`
-	Reasons  []string  `json:"reasons,omitempty"`
-	Readings []Sample  `json:"readings,omitempty"`
+	Watch   string    `json:"watch"`
+	State   GateState `json:"state"`
+	Since   time.Time `json:"since,omitzero"` // holding: all is well since
+	Hold    Duration  `json:"hold,omitempty"`
+	Ended   bool      `json:"ended,omitempty"`
+	Reasons []string  `json:"reasons,omitempty"`
+	Judged  []Judged  `json:"readings,omitempty"`
 }
 
 // Kind implements Fact.

@@ -55,6 +55,8 @@ type Incident struct {
 	Reaction Duration          // worst-case reaction time of the gates, by these probes
 	Verdicts map[string]Sample // the last journaled change per probe, for what has no ring
 	Before   map[string]Sample // each probe's reading before the rollout
+	// Windows are the readings behind Before, by probe and label; never changed in place.
+	Windows map[string]map[string][]Point
 
 	Rollouts []Rollout
 	Rollback Rollback
@@ -257,6 +259,7 @@ func (in *Incident) Clone() *Incident {
 	out.Probes = slices.Clone(in.Probes)
 	out.Verdicts = maps.Clone(in.Verdicts)
 	out.Before = maps.Clone(in.Before)
+	out.Windows = maps.Clone(in.Windows)
 	out.Rollouts = slices.Clone(in.Rollouts)
 	for i := range out.Rollouts {
 		out.Rollouts[i].Stages = slices.Clone(out.Rollouts[i].Stages)

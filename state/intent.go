@@ -153,12 +153,12 @@ type (
 	}
 	// NoteWatch journals what mayday verify says; nothing follows from it.
 	NoteWatch struct {
-		State    GateState `json:"state"`
-		Since    time.Time `json:"since,omitzero"`
-		Hold     Duration  `json:"hold,omitempty"`
-		Ended    bool      `json:"ended,omitempty"`
-		Reasons  []string  `json:"reasons,omitempty"`
-		Readings []Sample  `json:"readings,omitempty"`
+		State   GateState `json:"state"`
+		Since   time.Time `json:"since,omitzero"`
+		Hold    Duration  `json:"hold,omitempty"`
+		Ended   bool      `json:"ended,omitempty"`
+		Reasons []string  `json:"reasons,omitempty"`
+		Judged  []Judged  `json:"readings,omitempty"`
 	}
 	// Remark puts a warning into the journal: a key that was ignored, a view that
 	// panicked. For cockpits.

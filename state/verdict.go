@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -45,13 +46,23 @@ func (v Verdict) Worse() int {
 // Probe is one thing that is looked at again and again, as the checklist, the
 // metrics pane and the replay know it. How it is asked is in Query and Target.
 type Probe struct {
-	Name    string   `json:"name"`  // unique in an incident: "error rate new"
-	Kind    string   `json:"kind"`  // prometheus, http, rollout, pods, restarts, events, weight, tcp, tls, grpc, dns, command, log, pod-log, alerts, alertmanager, rules
-	Query   string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver", a command, a path, a label selector
-	Unit    string   `json:"unit,omitempty"`
-	Warn    *float64 `json:"warn,omitempty"`
-	Crit    *float64 `json:"crit,omitempty"`
-	Below   bool     `json:"below,omitempty"` // low is bad: thresholds are lower bounds
+	Name  string   `json:"name"`  // unique in an incident: "error rate new"
+	Kind  string   `json:"kind"`  // prometheus, http, rollout, pods, restarts, events, weight, tcp, tls, grpc, dns, command, log, pod-log, alerts, alertmanager, rules
+	Query string   `json:"query"` // PromQL, "GET http://…", "deployment/app", "host:port", "grpc://host:port/service", "A name @resolver", a command, a path, a label selector
+	Unit  string   `json:"unit,omitempty"`
+	Warn  *float64 `json:"warn,omitempty"`
+	Crit  *float64 `json:"crit,omitempty"`
+	Below bool     `json:"below,omitempty"` // low is bad: thresholds are lower bounds
+	// WarnTo and CritTo stand in the place of Warn and Crit: thresholds that follow the
+	// baseline, which is the old version now (Compare, Old) or else the probe's own
+	// window before the rollout. The Hub knows none: gates and Observe judge by them.
+	WarnTo *Relative `json:"warn_to,omitempty"`
+	CritTo *Relative `json:"crit_to,omitempty"`
+	// For is how long a reading must be bad before gates count it.
+	For Duration `json:"for,omitempty"`
+	// Rank compares by a rank test too, with the probe that Compare names, the part Old,
+	// or the window before the rollout.
+	Rank    *Rank    `json:"rank,omitempty"`
 	Every   Duration `json:"every"`
 	Timeout Duration `json:"timeout"` // real time
 	StaleAt Duration `json:"stale"`   // a reading older than this is stale
@@ -66,6 +77,13 @@ type Probe struct {
 	// Compare names the probe this one is shown beside ("error rate old"), and that
 	// gates compare it with.
 	Compare string `json:"compare,omitempty"`
+	// Series says what becomes of an answer of several series. By keeps them apart by
+	// the values of that label instead (Sample.Parts); New and Old are then its values
+	// for the versions, where the probe compares those in one answer.
+	Series Several `json:"series,omitempty"`
+	By     string  `json:"by,omitempty"`
+	New    string  `json:"new,omitempty"`
+	Old    string  `json:"old,omitempty"`
 	// HTTP probes only.
 	Method  string            `json:"method,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
@@ -120,12 +138,15 @@ func (p Probe) Text() string {
 	if t == nil {
 		t = p.Crit
 	}
-	if t == nil {
-		return ""
-	}
 	sign := "<"
 	if p.Below {
 		sign = ">"
+	}
+	if to := cmp.Or(p.WarnTo, p.CritTo); to != nil && (p.WarnTo != nil || p.Warn == nil) {
+		return sign + " " + to.Text()
+	}
+	if t == nil {
+		return ""
 	}
 	return sign + " " + Quantity(*t, p.Unit)
 }
@@ -168,6 +189,7 @@ type Sample struct {
 	Got     time.Time `json:"got"`
 	Value   float64   `json:"value"` // meaningless unless the verdict is known
 	Verdict Verdict   `json:"verdict"`
+	Told    Verdict   `json:"told,omitempty"` // warn or crit by the source's own word, whatever the value
 	Text    string    `json:"text,omitempty"` // "200 12ms", "3/3 ready", an error
 	// Past: it was asked for afterwards, of a source that remembers, and fills what the
 	// rings lack. It is no news.
@@ -175,6 +197,10 @@ type Sample struct {
 	// Lines are the last lines that a log's probe counted, oldest first, at most
 	// MaxLines: cleaned, redacted and cut. The value says how many there were.
 	Lines []string `json:"lines,omitempty"`
+	// Parts are the values by label of a probe with By, in the labels' order, at most
+	// MaxParts. Of a probe with New the sample's value is that part's; of others, the
+	// worst one's.
+	Parts []Part `json:"parts,omitempty"`
 }
 
 // MaxLines bounds a sample's lines.
@@ -228,6 +254,9 @@ func (p Probe) Check() error {
 	}
 	if p.Warn != nil && p.Crit != nil && p.bad(*p.Warn, *p.Crit) {
 		return fmt.Errorf("probe %q: warn %v is beyond crit %v", p.Name, *p.Warn, *p.Crit)
+	}
+	if a, b := p.WarnTo, p.CritTo; a != nil && b != nil && a.Plus == b.Plus && p.bad(a.Times, b.Times) {
+		return fmt.Errorf("probe %q: warn %s is beyond crit %s", p.Name, a.Text(), b.Text())
 	}
 	return nil
 }

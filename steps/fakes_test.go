@@ -202,7 +202,7 @@ func newRigOn(t *testing.T, history []state.Event, with ...func(*rig, *Options))
 			{Name: "canary 25 %", Weight: 25, Hold: state.Duration(30 * time.Second)},
 			{Name: "canary 100 %", Weight: 100, Hold: state.Duration(30 * time.Second)}}}}
 	rb := fullRunbook()
-	rb.Probes = []runbook.Probe{{Name: r.probe.Name, Query: "x", Unit: "ratio", Warn: r.probe.Warn, Crit: r.probe.Crit,
+	rb.Probes = []runbook.Probe{{Name: r.probe.Name, Query: "x", Unit: "ratio", Warn: limit(r.probe.Warn), Crit: limit(r.probe.Crit),
 		Role: state.RoleNew, Every: r.probe.Every, Stale: state.Duration(20 * time.Second)}}
 	if history != nil {
 		r.journal.events, r.journal.seq = append(r.journal.events, history...), history[len(history)-1].Seq
@@ -315,4 +315,12 @@ func (r *rig) feed(reading func() (float64, state.Verdict)) (stop func()) {
 		}
 	}()
 	return func() { close(quit); <-over }
+}
+
+// limit writes a threshold as a runbook has it.
+func limit(v *float64) *runbook.Limit {
+	if v == nil {
+		return nil
+	}
+	return &runbook.Limit{Value: *v}
 }

@@ -65,29 +65,3 @@ func TestAGateSaysWhatChangesAndNotWhatWobbles(t *testing.T) {
 		t.Errorf("%q %q %q", one, same, other)
 	}
 }
-
-func TestTypicalIsNoSpikeAndNoLuckyReading(t *testing.T) {
-	of := func(values ...float64) (out []state.Sample) {
-		for _, v := range values {
-			out = append(out, state.Sample{Value: v, Verdict: state.Crit})
-		}
-		return out
-	}
-	for name, c := range map[string]struct {
-		below  bool
-		window []state.Sample
-		want   float64
-	}{
-		"one":            {false, of(3), 3},
-		"a few":          {false, of(8, 3, 9, 0), 9},
-		"a single spike": {false, of(8, 8, 7, 99, 6, 5, 8, 4, 3, 8), 8},
-		"below":          {true, of(95, 91, 97, 96, 95, 94, 93, 97, 98, 20), 91},
-		"unknown ones":   {false, append(of(4), state.Sample{Value: 50, Verdict: state.Error}), 4},
-		"nothing":        {false, nil, 7},
-	} {
-		p := state.Probe{Below: c.below}
-		if got := typical(p, c.window, state.Sample{Value: 7}); got.Value != c.want {
-			t.Errorf("%s: %v, want %v", name, got.Value, c.want)
-		}
-	}
-}

@@ -37,6 +37,7 @@ func TestWhatKeepsAlertsOpenHearsOfAcksChangesAndTheEnd(t *testing.T) {
 			t.Error("a chat was told of an ack")
 		}
 		r.deploy()
+		r.until("deployed", func(in *state.Incident) bool { return in.Item("10.deploy").Status == state.ItemDone })
 		r.must(r.do(state.Fire{}))
 		r.rolledBack()
 		r.until("two changes: a deployment and a rollback", func(in *state.Incident) bool {

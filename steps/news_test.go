@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // TestProvenBehindEachStage: what R would do is proven again as soon as a stage has
@@ -56,7 +57,8 @@ func TestAnotherThresholdIsNews(t *testing.T) {
 			t.Errorf("the same probes were laid again: %d times", n)
 		}
 		crit := 0.5
-		other := newRigOn(t, history, func(_ *rig, o *Options) { o.Runbook.Probes[0].Crit = &crit })
+		limit := runbook.Limit{Value: crit}
+		other := newRigOn(t, history, func(_ *rig, o *Options) { o.Runbook.Probes[0].Crit = &limit })
 		in := other.until("the new threshold is known", func(in *state.Incident) bool { return *in.Probes[0].Crit == crit })
 		if in.Probes[0].Name != r.probe.Name {
 			t.Errorf("%+v", in.Probes)

@@ -190,7 +190,7 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 	if !ok {
 		ends = e.Now().Add(in.Policy.Monitor.D())
 	}
-	g := e.crits(in.Before)
+	g := e.crits(in)
 	tick := e.gateBeat()
 	defer tick.Stop()
 	looks, anomalies, said := 0, 0, ""
@@ -201,12 +201,13 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 			if d.state != state.GatePassed {
 				anomalies++
 			}
-			if looks > 1 || d.state != state.GatePassed {
+			if d.state != state.GateFailed && (looks > 1 || d.state != state.GatePassed) {
 				_, _ = e.record(e.mayday(), watchOf(state.WatchMonitoring, d)) // a journal that fails says so itself
 			}
 			said = d.key()
 		}
 		if d.state == state.GateFailed {
+			e.must(e.mayday(), watchOf(state.WatchMonitoring, d)) // it hardly waits: a rollback follows
 			e.fire(e.mayday(), "monitoring: "+list(d.reasons))
 			<-ctx.Done()
 			return Outcome{}, ctx.Err()
@@ -217,6 +218,7 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 				p, _ := in.Probe(s.Probe)
 				out.Evidence = append(out.Evidence, state.Evidence{Name: s.Probe, Value: state.Quantity(s.Value, p.Unit) + " " + string(s.Verdict)})
 			}
+			_, _ = e.record(e.mayday(), watchOver(d))
 			if d.state != state.GatePassed { // not even for want of a probe: unknown is not healthy
 				return out, &state.Problem{Code: "not-well", What: "the monitoring period is over and not all is well", Why: list(d.reasons),
 					Do: "Run it again to watch longer, roll back with R, or override with a reason."}

@@ -15,7 +15,7 @@ import (
 //	         interval of the scrape behind it, or an alert's own "for" (state.Probe.Reach,
 //	         which prom.Reach derives)
 //	+ every  until it is asked next
-//	+ held   while the verdict must repeat: consecutive-1 more questions
+//	+ held   while the verdict must repeat: consecutive-1 more questions, after its own "for"
 //	+ answer until the last question is answered: its time-out, at most one interval
 //	+ look   until the hub has handed the reading on and the gate looks at it
 //
@@ -38,6 +38,9 @@ func reaction(p state.Probe, policy runbook.Gate, clock state.Clock) state.Durat
 	}
 	every := p.Every.D()
 	held := time.Duration(policy.Consecutive-1) * every
+	if p.For > 0 {
+		held += (p.For.D() + every - 1).Truncate(every) // the reading after it is the first that counts
+	}
 	answer := min(clock.Incident(p.Timeout.D()), every)
 	look := clock.Incident(handOn) + max(gateTick, clock.Incident(gateFloor))
 	all := p.Reach.D() + every + held + answer + look
@@ -51,7 +54,7 @@ var verdicts = []string{runbook.KindHTTP, runbook.KindGRPC, runbook.KindCommand,
 // pulls reports whether a probe's crit readings roll back by themselves.
 func pulls(p state.Probe, policy runbook.Gate) bool {
 	gates := p.Role == state.RoleNew || p.Role == state.RoleAll
-	return gates && policy.Crit == "rollback" && (p.Crit != nil || slices.Contains(verdicts, p.Kind))
+	return gates && policy.Crit == "rollback" && (p.Crit != nil || p.CritTo != nil || slices.Contains(verdicts, p.Kind))
 }
 
 // Reaction is the worst case of all that gates look at: that of the slowest probe; 0

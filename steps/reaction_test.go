@@ -95,8 +95,8 @@ func TestReactionOfWhatPulls(t *testing.T) {
 		t.Errorf("at 60 times the speed %s", got)
 	}
 	rb := runbook.Defaults()
-	rb.Probes = []runbook.Probe{{Name: "slow", Query: "a", Role: state.RoleAll, Crit: ptr(1), Every: every, Timeout: every},
-		{Name: "quick", Query: "b", Role: state.RoleAll, Crit: ptr(1), Every: every, Timeout: every}}
+	rb.Probes = []runbook.Probe{{Name: "slow", Query: "a", Role: state.RoleAll, Crit: &runbook.Limit{Value: 1}, Every: every, Timeout: every},
+		{Name: "quick", Query: "b", Role: state.RoleAll, Crit: &runbook.Limit{Value: 1}, Every: every, Timeout: every}}
 	probes := ProbesFor(rb, nil, func(p state.Probe) state.Duration {
 		return map[string]state.Duration{"a": state.Duration(time.Minute)}[p.Query]
 	})

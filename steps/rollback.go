@@ -153,7 +153,7 @@ func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, p undo
 	run := fmt.Sprintf("%s-e%d", itemRollback, epoch)
 	var before []state.Fact
 	if r.ID == state.UndoID { // a rollout of mayday's own measured it when it began
-		before = append(before, state.BeforeMeasured{Readings: e.before()})
+		before = append(before, e.before())
 	}
 	e.must(actor, append(before, state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: e.clean(p.trigger), Ops: r.Inverse, Database: p.database},
 		state.ItemStarted{Item: itemRollback, Run: run, Commands: e.shown(inverseCommands(r))})...)
@@ -264,7 +264,7 @@ func (e *Engine) worse(in *state.Incident) []string {
 	var out []string
 	for _, r := range e.readings(e.Now(), state.RoleAll, state.RoleOld) {
 		b, ok := in.Before[r.probe.Name]
-		if ok && r.seen && r.sample.Verdict.Known() && r.sample.Verdict != state.OK && r.probe.Worsened(b.Value, r.sample.Value) {
+		if ok && r.seen && r.sample.Verdict.Known() && r.sample.Verdict != state.OK && !r.probe.NoWorse(b, r.sample) {
 			out = append(out, fmt.Sprintf("%s %s (before %s)", r.probe.Name,
 				state.Quantity(r.sample.Value, r.probe.Unit), state.Quantity(b.Value, r.probe.Unit)))
 		}

@@ -1,11 +1,9 @@
 package steps
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -120,7 +118,7 @@ func (e *Engine) startRollout(ctx context.Context, actor state.Actor, in *state.
 	run := e.newRun(it.ID)
 	facts := []state.Fact{state.RolloutLaid{Plan: p, Item: it.ID}}
 	if p.Production {
-		facts = append(facts, state.RollbackProven{Rollout: p.ID, Proof: proof}, state.BeforeMeasured{Readings: e.before()})
+		facts = append(facts, state.RollbackProven{Rollout: p.ID, Proof: proof}, e.before())
 		if in.Status == state.Investigating || in.Status == state.Identified {
 			facts = append(facts, state.StatusChanged{To: state.Fixing})
 		}
@@ -277,42 +275,6 @@ func planText(p state.Plan) string {
 		}
 	}
 	return text
-}
-
-// beforeSpan is the incident time before the rollout that it is compared with.
-const beforeSpan = 5 * time.Minute
-
-// before gives for every probe that is known now what its last five minutes were
-// like: what "no worse than before" means.
-func (e *Engine) before() map[string]state.Sample {
-	out := map[string]state.Sample{}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.Now()
-	for _, p := range e.in.Probes {
-		if r := e.readingLocked(p, now); r.seen && r.sample.Verdict.Known() && p.Role != state.RoleNew {
-			out[p.Name] = typical(p, e.series[p.Name].Since(now.Add(-beforeSpan)), r.sample)
-		}
-	}
-	return out
-}
-
-// typical gives the reading that nine of ten known ones were no worse than. A window
-// of a few requests wobbles: the last reading alone, by chance a good one, would make
-// a service that is as ill as before look worse, and roll a good fix back; the worst
-// alone, a single spike, would excuse too much.
-func typical(p state.Probe, window []state.Sample, last state.Sample) state.Sample {
-	known := slices.DeleteFunc(window, func(s state.Sample) bool { return !s.Verdict.Known() })
-	if len(known) == 0 {
-		return last
-	}
-	slices.SortStableFunc(known, func(a, b state.Sample) int {
-		if p.Below {
-			a, b = b, a
-		}
-		return cmp.Compare(a.Value, b.Value)
-	})
-	return known[(len(known)*9+9)/10-1]
 }
 
 func (e *Engine) finishRollout(actor state.Actor, r *state.Rollout, item, run string) {

@@ -4,13 +4,19 @@ import (
 	"context"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
-// crits is a gate's policy for watching without holding anything up: only crit acts.
-func (e *Engine) crits(before map[string]state.Sample) *gate {
-	policy := e.o.Runbook.Gate
-	policy.Warn, policy.NoData, policy.Stale, policy.Error = "wait", "wait", "wait", "wait"
-	return newGate(policy, 0, before, e.readingNow)
+// crits is a gate for watching without holding anything up: only crit acts.
+func (e *Engine) crits(in *state.Incident) *gate {
+	g := e.newGate(0, in)
+	only := func(p runbook.Gate) runbook.Gate {
+		p.Warn, p.NoData, p.Stale, p.Error = "wait", "wait", "wait", "wait"
+		return p
+	}
+	g.policy = only(g.policy)
+	g.own = func(probe string) runbook.Gate { return only(e.o.Runbook.GateOf(probe)) }
+	return g
 }
 
 // sentry watches production while it runs the new version, or a part of it, and
@@ -30,18 +36,19 @@ func (e *Engine) sentry(ctx context.Context) {
 		}
 		e.mu.Lock()
 		r := unwatched(e.in)
-		before := e.in.Before
+		in := state.Incident{Before: e.in.Before, Windows: e.in.Windows}
 		e.mu.Unlock()
 		if r == nil {
 			g, at = nil, ""
 			continue
 		}
 		if post := r.ID + string(r.Status); g == nil || at != post {
-			g, at = e.crits(before), post
+			g, at = e.crits(&in), post
 			g.from = e.Now()
 		}
 		now := e.Now()
-		if d := g.judge(now, e.gated(r, before, now)); d.state == state.GateFailed {
+		if d := g.judge(now, e.gated(r, in.Before, now)); d.state == state.GateFailed {
+			e.must(e.mayday(), watchOf(state.WatchSentry, d)) // it hardly waits: a rollback follows
 			e.fire(e.mayday(), "watch: "+list(d.reasons))
 		}
 	}

@@ -106,9 +106,9 @@ func (g errGate) Error() string { return "gate: " + list(g.reasons) }
 
 // holdGate watches until the gate passes, a person accepts, or it fails.
 func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string, error) {
-	hold, before := r.Stages[i].Hold.D(), e.Incident().Before
+	hold, in := r.Stages[i].Hold.D(), e.Incident()
 	fresh := func() *gate {
-		g := newGate(e.o.Runbook.Gate, hold, before, e.readingNow)
+		g := e.newGate(hold, in)
 		g.from = e.Now()
 		return g
 	}
@@ -117,7 +117,7 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 	defer tick.Stop()
 	for {
 		now := e.Now()
-		d := g.judge(now, e.gated(r, before, now))
+		d := g.judge(now, e.gated(r, in.Before, now))
 		told := d.key() == said
 		if !told {
 			if err := e.decided(r, i, hold, d); err == nil {
@@ -154,7 +154,7 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 // words are.
 func (e *Engine) decided(r *state.Rollout, i int, hold time.Duration, d decision) error {
 	f := state.GateDecided{Rollout: r.ID, Stage: i, State: d.state, Since: d.since,
-		Hold: state.Duration(hold), Reasons: append(d.reasons, d.excused...), Readings: d.readings}
+		Hold: state.Duration(hold), Reasons: append(d.reasons, d.excused...), Judged: d.judged}
 	_, err := e.recordIf(e.mayday(), e.current(r), f)
 	if d.state == state.GateFailed && state.HasCode(err, "journal") {
 		e.must(e.mayday(), f)

@@ -16,7 +16,7 @@ import (
 // for concurrent use.
 type Watch struct {
 	g    *gate
-	last map[string]state.Sample
+	seen map[string]*state.Series
 	got  map[string]int
 	of   Scope
 	said string
@@ -27,8 +27,10 @@ type Scope struct {
 	// Probes are all there are; those that see the new version or the whole service
 	// are judged, the others only compared with.
 	Probes []state.Probe
-	Before map[string]state.Sample // readings before the rollout
-	Canary bool                    // the new version gets a part of the traffic
+	Before map[string]state.Sample // readings before the rollout, and their windows
+	// Windows as [state.Incident] has them.
+	Windows map[string]map[string][]state.Point
+	Canary  bool // the new version gets a part of the traffic
 }
 
 // ScopeOf is what the gates of an incident judge now. Probes that see the new version
@@ -43,7 +45,7 @@ func ScopeOf(in *state.Incident) Scope {
 		}
 	}
 	if live {
-		s.Before, s.Canary = in.Before, r.Strategy == "canary" && r.Status.Active()
+		s.Before, s.Windows, s.Canary = in.Before, in.Windows, r.Strategy == "canary" && r.Status.Active()
 	}
 	return s
 }
@@ -56,20 +58,26 @@ type Watched struct {
 	Reasons  []string
 	Excused  []string // bad, but no worse than it was
 	Readings []state.Sample
-	News     bool // it says something else than at the last look
+	Judged   []state.Judged // the same, as the gate judged them
+	News     bool           // it says something else than at the last look
 }
 
-// NewWatch makes a Watch by the runbook's policy.
-func NewWatch(policy runbook.Gate) *Watch {
-	w := &Watch{last: map[string]state.Sample{}, got: map[string]int{}}
-	w.g = newGate(policy, math.MaxInt64, nil, nil)
+// NewWatch makes a Watch by the runbook's policies.
+func NewWatch(rb *runbook.Runbook) *Watch {
+	w := &Watch{seen: map[string]*state.Series{}, got: map[string]int{}}
+	w.g = newGate(rb.Gate, math.MaxInt64, nil, nil)
+	w.g.own = rb.GateOf
+	w.g.history = func(probe string) []state.Sample { return newest(w.seen[probe]) }
 	return w
 }
 
 // Take takes samples in, oldest first.
 func (w *Watch) Take(samples ...state.Sample) {
 	for _, x := range samples {
-		w.last[x.Probe] = x
+		if w.seen[x.Probe] == nil {
+			w.seen[x.Probe] = state.NewSeries(state.SeriesLength)
+		}
+		w.seen[x.Probe].Add(x)
 		w.got[x.Probe]++
 	}
 }
@@ -79,7 +87,7 @@ func (w *Watch) Taken(probe string) int { return w.got[probe] }
 
 // Look judges the scope at an incident time.
 func (w *Watch) Look(now time.Time, of Scope) Watched {
-	w.of, w.g.before = of, of.Before
+	w.of, w.g.before, w.g.windows = of, of.Before, of.Windows
 	w.g.old = func(name string) (reading, bool) {
 		for _, p := range w.of.Probes {
 			if p.Name == name {
@@ -98,13 +106,13 @@ func (w *Watch) Look(now time.Time, of Scope) Watched {
 		}
 	}
 	d := w.g.judge(now, gatedOf(of.Canary, of.Before, fresh, all))
-	out := Watched{State: d.state, Since: d.since, Blind: !w.g.blind.IsZero(), Reasons: d.reasons, Excused: d.excused, Readings: d.readings, News: d.key() != w.said}
+	out := Watched{State: d.state, Since: d.since, Blind: !w.g.blind.IsZero(), Reasons: d.reasons, Excused: d.excused, Readings: d.readings, Judged: d.judged, News: d.key() != w.said}
 	w.said = d.key()
 	return out
 }
 
 func (w *Watch) reading(p state.Probe, now time.Time) reading {
-	s, ok := w.last[p.Name]
+	s, ok := w.seen[p.Name].Last()
 	return reading{probe: p, sample: p.Aged(s, now), seen: ok}
 }
 
@@ -114,7 +122,14 @@ func watchOf(watch string, d decision) state.WatchDecided {
 	if st == state.GatePassed {
 		st = state.GateHolding // it goes on
 	}
-	return state.WatchDecided{Watch: watch, State: st, Since: d.since, Reasons: append(d.reasons, d.excused...), Readings: d.readings}
+	return state.WatchDecided{Watch: watch, State: st, Since: d.since, Reasons: append(d.reasons, d.excused...), Judged: d.judged}
+}
+
+// watchOver is what the monitoring period said last.
+func watchOver(d decision) state.WatchDecided {
+	f := watchOf(state.WatchMonitoring, d)
+	f.State, f.Ended = d.state, true
+	return f
 }
 
 // watchReadings bounds the readings of one decision that a client tells.
@@ -126,9 +141,17 @@ func (e *Engine) watched(v state.NoteWatch) state.WatchDecided {
 	for _, r := range v.Reasons {
 		f.Reasons = append(f.Reasons, e.clean(r))
 	}
-	for _, s := range v.Readings[:min(len(v.Readings), watchReadings)] {
-		s.Probe, s.Text, s.Verdict = e.clean(s.Probe), e.clean(s.Text), state.Verdict(e.clean(string(s.Verdict)))
-		f.Readings = append(f.Readings, s)
+	for _, j := range v.Judged[:min(len(v.Judged), watchReadings)] {
+		j.Probe, j.Label, j.Query, j.Text, j.Why, j.Answer = e.clean(j.Probe), e.clean(j.Label), e.clean(j.Query), e.clean(j.Text), e.clean(j.Why), e.clean(j.Answer)
+		j.Verdict, j.Told = state.Verdict(e.clean(string(j.Verdict))), state.Verdict(e.clean(string(j.Told)))
+		if b := j.Baseline; b != nil {
+			b.Of, b.Verdict, b.Told = e.clean(b.Of), state.Verdict(e.clean(string(b.Verdict))), state.Verdict(e.clean(string(b.Told)))
+		}
+		if r := j.Rank; r != nil {
+			r.Against, r.Verdict = e.clean(r.Against), state.Verdict(e.clean(string(r.Verdict)))
+			r.News, r.Olds = r.News[:min(len(r.News), state.RankMost)], r.Olds[:min(len(r.Olds), state.RankMost)]
+		}
+		f.Judged = append(f.Judged, j)
 	}
 	return f
 }
@@ -154,7 +177,7 @@ func Endpoints(rb *runbook.Runbook, env runbook.Environment, known []state.Probe
 		if clock.Speed > 1 {
 			s.StaleAt = max(s.StaleAt, s.Every+state.Duration(clock.Incident(travelTime)))
 		}
-		s.Reaction = reaction(s, rb.Gate, clock)
+		s.Reaction = reaction(s, rb.GateOf(s.Name), clock)
 		same := func(q state.Probe) bool {
 			return q.Name == s.Name || q.Kind == s.Kind && q.Query == s.Query && q.Method == s.Method
 		}

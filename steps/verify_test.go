@@ -18,7 +18,7 @@ func TestWatchJudgesAsGatesDo(t *testing.T) {
 	fresh := errorRate("error rate new", state.RoleNew)
 	fresh.Compare = old.Name
 	of := Scope{Probes: []state.Probe{all, old, fresh}, Before: map[string]state.Sample{all.Name: sampleAt(all, -60, 0.08)}}
-	w := NewWatch(defaultGate())
+	w := NewWatch(&runbook.Runbook{Gate: defaultGate()})
 	look := func(at int) Watched { return w.Look(t0.Add(time.Duration(at)*time.Second), of) }
 	if d := look(0); d.State != state.GateWaiting || !d.Blind || !d.News {
 		t.Errorf("before the first reading: %+v", d)
@@ -52,7 +52,7 @@ func TestScopeOf(t *testing.T) {
 	if len(s.Probes) != 2 || !s.Canary || s.Before == nil {
 		t.Errorf("in the canary %+v", s)
 	}
-	w := NewWatch(defaultGate())
+	w := NewWatch(&runbook.Runbook{Gate: defaultGate()})
 	w.Take(sampleAt(fresh, 0, 0), sampleAt(all, 0, 0.9))
 	if d := w.Look(t0, s); d.State != state.GateHolding {
 		t.Errorf("what was ill before says nothing of a canary: %+v", d)
@@ -112,7 +112,7 @@ func TestAnomaliesOfTheMonitoringPeriodAreEvents(t *testing.T) {
 		value.Store(0)
 		time.Sleep(time.Minute)
 		w := watch()
-		if len(w) != 2 || w[0].State != state.GateWaiting || len(w[0].Reasons) != 1 || len(w[0].Readings) != 1 || w[1].State != state.GateHolding || w[0].Watch != state.WatchMonitoring {
+		if len(w) != 2 || w[0].State != state.GateWaiting || len(w[0].Reasons) != 1 || len(w[0].Judged) != 1 || w[1].State != state.GateHolding || w[0].Watch != state.WatchMonitoring {
 			t.Errorf("%+v", w)
 		}
 		in := r.until("monitored", func(in *state.Incident) bool { return in.Item(state.ItemMonitor).Status == state.ItemDone })

@@ -24,6 +24,7 @@ func (e *Engine) Observe(samples []state.Sample) {
 		samples[i].Got = got
 	}
 	samples = slices.DeleteFunc(samples, e.knownLocked)
+	e.relativeLocked(samples)
 	for _, x := range samples {
 		r := e.series[x.Probe]
 		if r == nil {
@@ -84,6 +85,46 @@ func (e *Engine) knownLocked(x state.Sample) bool {
 		}
 	}
 	return !ok
+}
+
+// relativeLocked gives samples of probes whose thresholds follow a baseline their
+// verdict: the Hub knows none.
+func (e *Engine) relativeLocked(samples []state.Sample) {
+	relative := map[string]state.Probe{}
+	for i := range e.in.Probes {
+		if p := &e.in.Probes[i]; p.IsRelative() {
+			relative[p.Name] = *p
+		}
+	}
+	if len(relative) == 0 {
+		return
+	}
+	now := e.Now()
+	c := compared{before: e.in.Before, old: func(name string) (reading, bool) {
+		p, ok := e.in.Probe(name)
+		return e.readingLocked(p, now), ok
+	}}
+	for i, x := range samples {
+		if p, ok := relative[x.Probe]; ok {
+			samples[i] = c.rejudge(p, x)
+		}
+	}
+}
+
+// recent gives a probe's newest samples, as many as rank tests look at.
+func (e *Engine) recent(name string) []state.Sample {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return newest(e.series[name])
+}
+
+// newest gives as much of a series as rank tests look at.
+func newest(s *state.Series) []state.Sample {
+	var out []state.Sample
+	for i := max(s.Len()-state.RankMost, 0); i < s.Len(); i++ {
+		out = append(out, s.At(i))
+	}
+	return out
 }
 
 // remember fills the rings with what a keeper before recorded. What was seen before
@@ -162,7 +203,7 @@ func (e *Engine) forget(old, probes []state.Probe) {
 	defer e.mu.Unlock()
 	for _, p := range probes {
 		for _, o := range old {
-			if o.Name == p.Name && o.Query != p.Query {
+			if o.Name == p.Name && (o.Query != p.Query || o.New != p.New || o.Old != p.Old) {
 				delete(e.series, p.Name)
 			}
 		}
@@ -185,7 +226,7 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string, reach func(state.Pr
 		if v := facts[key]; v != "" {
 			return v
 		}
-		return "none"
+		return runbook.Unknown
 	}
 	old := version("baseline")
 	if facts["baseline"] == "" {
@@ -199,8 +240,8 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string, reach func(state.Pr
 	}
 	var out []state.Probe
 	for _, p := range rb.Probes {
-		if p.Role == state.RoleNew && facts["tag"] == "" || p.Role == state.RoleOld && old == "none" {
-			continue // nothing to see before there is a version
+		if p.Role == state.RoleNew && facts["tag"] == "" && p.Series.Label() == "" || p.Role == state.RoleOld && old == runbook.Unknown {
+			continue // nothing to see before there is a version; one that tells versions apart sees the old one
 		}
 		s := p.Asked(names.Replace, env.URL)
 		// Under a fast clock a reading must not be stale before it can have travelled.
@@ -210,7 +251,7 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string, reach func(state.Pr
 		if reach != nil {
 			s.Reach = reach(s)
 		}
-		s.Reaction = reaction(s, rb.Gate, clock)
+		s.Reaction = reaction(s, rb.GateOf(s.Name), clock)
 		out = append(out, s)
 	}
 	return out

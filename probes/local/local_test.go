@@ -185,6 +185,27 @@ plain 3
 	})
 }
 
+func TestSeriesAreToldApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := new(pages)
+		p.set("app:1", text("errors{version=\"v1\"} 3\nerrors{version=\"v2\"} 9\n"))
+		r := start(t, p, state.Clock{}, 5*time.Second, "http://app:1/metrics")
+		r.after(time.Second)
+		q := state.Probe{Query: "errors", By: "version", New: "v1", Old: "v2"}
+		x, err := r.Ask(t.Context(), q, r.incident())
+		if err != nil || x.Value != 3 || len(x.Parts) != 2 || x.Parts[1] != (state.Part{Label: "v2", Value: 9}) {
+			t.Fatalf("%+v %v", x, err)
+		}
+		q.By, q.Series = "", state.SeveralMax
+		if x, err = r.Ask(t.Context(), q, r.incident()); err != nil || x.Value != 9 {
+			t.Fatalf("%+v %v", x, err)
+		}
+		if _, err = r.Query(t.Context(), "errors", r.incident()); !state.HasCode(err, "many-series") {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestFastClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()

@@ -18,18 +18,18 @@ import (
 
 var _ probes.Historian = (*Local)(nil)
 
-// Ask evaluates p.Query at the incident time at.
-func (l *Local) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Reading, error) {
-	return l.Query(ctx, p.Query, at)
+// Query evaluates PromQL that gives one number, as Ask does.
+func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Reading, error) {
+	return l.Ask(ctx, state.Probe{Query: expr}, at)
 }
 
-// Query evaluates PromQL at an incident time. A query that cannot be read or that
-// gives no single number is a *state.Problem. Where there is no data, the reading's
-// text says whether targets do not answer, and it is pending while the first scrapes
-// are not in; where scraping stands still, the
-// reading's time is that of the last scrape.
-func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Reading, error) {
-	q, err := l.engine.NewInstantQuery(ctx, storage.QueryableFunc(l.querier), nil, expr, at)
+// Ask evaluates p.Query at the incident time at. A query that cannot be read, or
+// whose series the probe has no use for, is a *state.Problem. Where there is no data,
+// the reading's text says whether targets do not answer, and it is pending while the
+// first scrapes are not in; where scraping stands still, the reading's time is that
+// of the last scrape.
+func (l *Local) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Reading, error) {
+	q, err := l.engine.NewInstantQuery(ctx, storage.QueryableFunc(l.querier), nil, p.Query, at)
 	if err != nil {
 		return probes.Reading{}, unread(err)
 	}
@@ -41,9 +41,9 @@ func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Re
 		}
 		return probes.Reading{}, &state.Problem{What: "the query fails", Why: state.Clean(res.Err.Error()), Code: "prometheus-query"}
 	}
-	r, err := reading(res)
+	r, err := reading(p, res)
 	if r.NoData {
-		r.Text, r.Pending = l.trouble(), l.warming()
+		r.Text, r.Pending = cmp.Or(l.trouble(), r.Text), l.warming()
 	}
 	if newest, late := l.late(at); late && err == nil {
 		r.At = newest
@@ -53,6 +53,9 @@ func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Re
 
 // Past evaluates p.Query at incident times a step apart, as far back as was scraped.
 func (l *Local) Past(ctx context.Context, p state.Probe, from, to time.Time, step time.Duration) ([]probes.Reading, error) {
+	if p.By != "" || p.Series != "" {
+		return nil, nil // which series counted then is not known of a range
+	}
 	q, err := l.engine.NewRangeQuery(ctx, storage.QueryableFunc(l.querier), nil, p.Query, from, to, step)
 	if err != nil {
 		return nil, unread(err)
@@ -66,7 +69,7 @@ func (l *Local) Past(ctx context.Context, p state.Probe, from, to time.Time, ste
 	for _, s := range m {
 		names = append(names, probes.Series{Labels: s.Metric.String()})
 	}
-	if _, err := probes.One(names); err != nil || len(m) == 0 {
+	if _, err := probes.Gather(state.Probe{}, names); err != nil || len(m) == 0 {
 		return nil, err
 	}
 	out := make([]probes.Reading, 0, len(m[0].Floats))
@@ -95,7 +98,7 @@ func (l *Local) late(at time.Time) (time.Time, bool) {
 	return newest, at.Sub(newest) > allowed
 }
 
-func reading(res *promql.Result) (probes.Reading, error) {
+func reading(p state.Probe, res *promql.Result) (probes.Reading, error) {
 	switch v := res.Value.(type) {
 	case promql.Scalar:
 		return probes.Reading{Value: v.V}, nil
@@ -108,9 +111,9 @@ func reading(res *promql.Result) (probes.Reading, error) {
 					Do:   "Wrap it, such as in histogram_quantile(0.95, …)",
 				}
 			}
-			all[i] = probes.Series{Labels: s.Metric.String(), Value: s.F}
+			all[i] = probes.Series{Labels: s.Metric.String(), Label: s.Metric.Get(p.By), Value: s.F}
 		}
-		return probes.One(all)
+		return probes.Gather(p, all)
 	}
 	return probes.Reading{}, &state.Problem{
 		What: fmt.Sprintf("the query gives a %s, not a number", res.Value.Type()),

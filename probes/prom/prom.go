@@ -90,7 +90,7 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 	if err != nil {
 		return probes.Reading{}, a.failed(ctx, err)
 	}
-	r, err := reading(v)
+	r, err := reading(p, v)
 	if err != nil {
 		return r, err
 	}
@@ -103,6 +103,9 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 
 // Past evaluates p.Query at incident times a step apart: one query for all of them.
 func (a *Asker) Past(ctx context.Context, p state.Probe, from, to time.Time, step time.Duration) ([]probes.Reading, error) {
+	if p.By != "" || p.Series != "" {
+		return nil, nil // which series counted then is not known of a range
+	}
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	v, _, err := a.api.QueryRange(ctx, p.Query, v1.Range{Start: from, End: to, Step: step}) // what is missing of it is the matter of Ask
@@ -114,7 +117,7 @@ func (a *Asker) Past(ctx context.Context, p state.Probe, from, to time.Time, ste
 	for _, s := range m {
 		names = append(names, probes.Series{Labels: s.Metric.String()})
 	}
-	if _, err := probes.One(names); err != nil || len(m) == 0 {
+	if _, err := probes.Gather(state.Probe{}, names); err != nil || len(m) == 0 {
 		return nil, err
 	}
 	out := make([]probes.Reading, 0, len(m[0].Values))
@@ -134,14 +137,14 @@ func whole(d time.Duration) time.Duration {
 	return max((d + unit - 1).Truncate(unit), time.Millisecond)
 }
 
-func reading(v model.Value) (probes.Reading, error) {
+func reading(p state.Probe, v model.Value) (probes.Reading, error) {
 	switch v := v.(type) {
 	case *model.Scalar:
 		return probes.Reading{Value: float64(v.Value)}, nil
 	case model.Vector:
 		all := make([]probes.Series, len(v))
 		for i, s := range v {
-			all[i] = probes.Series{Labels: s.Metric.String(), Value: float64(s.Value)}
+			all[i] = probes.Series{Labels: s.Metric.String(), Label: string(s.Metric[model.LabelName(p.By)]), Value: float64(s.Value)}
 			if s.Histogram != nil {
 				return probes.Reading{}, &state.Problem{
 					What: "the query gives a histogram, not a number",
@@ -149,7 +152,7 @@ func reading(v model.Value) (probes.Reading, error) {
 				}
 			}
 		}
-		return probes.One(all)
+		return probes.Gather(p, all)
 	case nil:
 		return probes.Reading{NoData: true}, nil
 	}

@@ -108,6 +108,19 @@ func TestAsksAtTheIncidentTime(t *testing.T) {
 	}
 }
 
+func TestSeriesAreToldApart(t *testing.T) {
+	a := ask(t, answer(vector(one(`"version":"v1","job":"shop"`, "0.25"), one(`"version":"v2","job":"shop"`, "0.5"))))
+	p := query
+	p.By, p.New, p.Old = "version", "v2", "v1"
+	r, err := a.Ask(t.Context(), p, time.Now())
+	if err != nil || r.Value != 0.5 || len(r.Parts) != 2 || r.Parts[0] != (state.Part{Label: "v1", Value: 0.25}) {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if _, err := a.Ask(t.Context(), query, time.Now()); !state.HasCode(err, "many-series") {
+		t.Fatal(err)
+	}
+}
+
 func TestTimeoutIsOneThatServersRead(t *testing.T) {
 	for d, want := range map[time.Duration]string{9999993671: "10s", 10 * time.Second: "10s", 1500 * time.Millisecond: "2s", time.Second: "1s",
 		299999999: "300ms", -5: "1ms", 61*time.Second + 1: "1m2s"} {

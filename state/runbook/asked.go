@@ -47,11 +47,17 @@ func (p *Probe) asks() (keys []string, set []bool) {
 // Asked gives the probe as an incident has it. fill replaces {new}, {old} and
 // {service}; base is the URL that paths are joined to.
 func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
-	s := state.Probe{Name: p.Name, Unit: p.Unit, Warn: p.Warn, Crit: p.Crit, Below: p.Below, Every: p.Every,
-		Timeout: p.Timeout, StaleAt: p.Stale, Role: p.Role, Critical: p.Critical, Covers: p.Covers, Compare: p.Compare}
+	s := state.Probe{Name: p.Name, Unit: p.Unit, Every: p.Every,
+		Timeout: p.Timeout, StaleAt: p.Stale, Role: p.Role, Critical: p.Critical, Covers: p.Covers, Compare: p.Compare.With, Rank: p.Compare.rank()}
+	p.limits(&s)
 	switch {
 	case p.Query != "":
 		s.Kind, s.Query = KindPrometheus, fill(p.Query)
+		if s.By = p.Series.Label(); s.By == "" {
+			s.Series = state.Several(p.Series)
+		} else if p.Role == state.RoleNew {
+			s.New, s.Old = known(fill("{new}")), known(fill("{old}"))
+		}
 	case p.HTTP != nil:
 		s.Kind, s.Query = KindHTTP, fill(JoinURL(base, p.HTTP.Path))
 		s.Method, s.Headers, s.Body, s.Status = p.HTTP.Method, p.HTTP.Headers, p.HTTP.Body, p.HTTP.Status
@@ -105,6 +111,16 @@ func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
 		s.Kind, s.Query, s.Pattern = KindRules, p.Rules.File, fill(selector(p.Rules.Match))
 	}
 	return s
+}
+
+// Unknown stands for a version that is not known yet.
+const Unknown = "none"
+
+func known(version string) string {
+	if version == Unknown {
+		return ""
+	}
+	return version
 }
 
 // line is "grpc://host:port/service", or grpcs where the way is encrypted.

@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"reflect"
 	"strings"
 	"testing"
@@ -35,10 +36,15 @@ probes:
   - {name: alerts, alerts: {from: prometheus, match: {version: "{new}", severity: "critical|page"}}}
   - {name: manager, alerts: {from: alertmanager}, crit: 2}
   - {name: rules, rules: {file: rules/shop.yml, match: {severity: critical}}}
+  - {name: relative, query: errors, warn: "< 0.01", crit: "<1.2 x baseline + 0.01", for: 30s, compare: {with: query, by: rank, alpha: 0.05}}
+  - {name: share, query: up, crit: "> .8 x baseline"}
+  - {name: worst, query: errors, series: any}
+  - {name: zones, query: errors, series: by zone}
+  - {name: versions, query: errors, series: by version, role: new}
 alertmanager: https://alertmanager.example.com
 `)
 	every, stale := 5*second, state.Duration(15*time.Second)
-	fifth, warn, crit, three, half, one, none, two := 0.1, 21.0, 7.0, 3.0, 0.5, 1.0, 0.0, 2.0
+	fifth, warn, crit, three, half, one, none, two, hundredth := 0.1, 21.0, 7.0, 3.0, 0.5, 1.0, 0.0, 2.0, 0.01
 	want := []state.Probe{
 		{Name: "query", Kind: "prometheus", Query: `up{v="v2"}`},
 		{Name: "http", Kind: "http", Query: "https://shop.example.com/version", Method: "POST", Status: 201, Covers: "health", Contains: "v2", Unit: "s", JSON: map[string]string{"v[0]": "v2"}},
@@ -59,10 +65,16 @@ alertmanager: https://alertmanager.example.com
 		{Name: "alerts", Kind: "alerts", Query: `{severity=~"critical|page",version=~"v2"}`, Unit: "alerts", Warn: &none},
 		{Name: "manager", Kind: "alertmanager", Query: "{}", Unit: "alerts", Crit: &two},
 		{Name: "rules", Kind: "rules", Query: "/srv/shop/rules/shop.yml", Pattern: `{severity=~"critical"}`, Unit: "alerts", Warn: &none},
+		{Name: "relative", Kind: "prometheus", Query: "errors", Warn: &hundredth, CritTo: &state.Relative{Times: 1.2, Plus: 0.01}, For: 30 * second,
+			Compare: "query", Rank: &state.Rank{Alpha: 0.05, Effect: state.RankEffect}},
+		{Name: "share", Kind: "prometheus", Query: "up", Below: true, CritTo: &state.Relative{Times: 0.8}},
+		{Name: "worst", Kind: "prometheus", Query: "errors", Series: state.SeveralAny},
+		{Name: "zones", Kind: "prometheus", Query: "errors", By: "zone"},
+		{Name: "versions", Kind: "prometheus", Query: "errors", By: "version", New: "v2", Old: "v1", Role: state.RoleNew},
 	}
 	fill := strings.NewReplacer("{new}", "v2", "{old}", "v1", "{service}", "shop").Replace
 	for i, p := range rb.Probes {
-		want[i].Every, want[i].Timeout, want[i].StaleAt, want[i].Role = every, every, stale, state.RoleAll
+		want[i].Every, want[i].Timeout, want[i].StaleAt, want[i].Role = every, every, stale, cmp.Or(want[i].Role, state.RoleAll)
 		if got := p.Asked(fill, "https://shop.example.com/"); !reflect.DeepEqual(got, want[i]) {
 			t.Errorf("%s:\n%+v\n%+v", p.Name, got, want[i])
 		}

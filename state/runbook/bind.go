@@ -132,6 +132,8 @@ var (
 	scriptType   = reflect.TypeFor[Script]()
 	promType     = reflect.TypeFor[Prometheus]()
 	managerType  = reflect.TypeFor[Alertmanager]()
+	limitType    = reflect.TypeFor[Limit]()
+	compareType  = reflect.TypeFor[Compare]()
 )
 
 // value fills v, whose defaults are laid down already, from a node.
@@ -166,6 +168,14 @@ func (b *binder) value(n ast.Node, v reflect.Value, path string) {
 		}
 	case promType:
 		if !b.prometheus(n, v, at, path) {
+			return
+		}
+	case limitType:
+		b.limit(n, v, at, path)
+		return
+	case compareType:
+		if s, ok := n.(*ast.StringNode); ok {
+			v.Addr().Interface().(*Compare).With = s.Value
 			return
 		}
 	case managerType:

@@ -14,20 +14,21 @@ import (
 
 // The words that fields choose from.
 var (
-	models     = []string{"git-flow", "trunk", "main"}
-	froms      = []string{"tag", "main"}
-	branches   = []string{"issue", "version"}
-	schemes    = []string{"patch", "hotfix"}
-	strategies = []string{"canary", "blue-green", "rolling", "immediate", "script"}
-	gateWords  = []string{"pass", "wait", "ask", "rollback"}
-	exits      = []string{"finish", "rollback"}
-	kinds      = []string{"webhook", "slack", "teams", "mail", "pagerduty", "statuspage", "shoutrrr", "command"}
-	trackers   = []string{"github", "jira", "command"}
-	mailTLS    = []string{"starttls", "implicit"}
-	audiences  = []string{"team", "stakeholders", "customers", "executives", "reviewers", "pages"}
-	purposes   = []string{"declared", "update", "resolved", "page", "acked", "review", "rollback", "deployed", "change"}
-	probeRoles = []string{string(state.RoleNew), string(state.RoleOld), string(state.RoleAll), string(state.RoleFix), string(state.RoleDisplay)}
-	roles      = []string{state.OnCall, state.Senior, state.Manager, state.Commander, state.Executives, state.Driver,
+	models      = []string{"git-flow", "trunk", "main"}
+	froms       = []string{"tag", "main"}
+	branches    = []string{"issue", "version"}
+	schemes     = []string{"patch", "hotfix"}
+	strategies  = []string{"canary", "blue-green", "rolling", "immediate", "script"}
+	gateWords   = []string{"pass", "wait", "ask", "rollback"}
+	comparisons = []string{"rank"}
+	exits       = []string{"finish", "rollback"}
+	kinds       = []string{"webhook", "slack", "teams", "mail", "pagerduty", "statuspage", "shoutrrr", "command"}
+	trackers    = []string{"github", "jira", "command"}
+	mailTLS     = []string{"starttls", "implicit"}
+	audiences   = []string{"team", "stakeholders", "customers", "executives", "reviewers", "pages"}
+	purposes    = []string{"declared", "update", "resolved", "page", "acked", "review", "rollback", "deployed", "change"}
+	probeRoles  = []string{string(state.RoleNew), string(state.RoleOld), string(state.RoleAll), string(state.RoleFix), string(state.RoleDisplay)}
+	roles       = []string{state.OnCall, state.Senior, state.Manager, state.Commander, state.Executives, state.Driver,
 		state.Reviewer, state.CommsLead, state.Scribe}
 	routes = []string{"VirtualService", "HTTPRoute"}
 )
@@ -346,15 +347,18 @@ func (r *Runbook) checkMetrics(b *binder) {
 }
 
 func (r *Runbook) checkGate(b *binder) {
-	g := r.Gate
-	b.word("gate.warn", "answer", g.Warn, gateWords)
-	b.word("gate.crit", "answer", g.Crit, gateWords)
-	b.word("gate.no_data", "answer", g.NoData, gateWords)
-	b.word("gate.stale", "answer", g.Stale, gateWords)
-	b.word("gate.error", "answer", g.Error, gateWords)
-	b.atLeast("gate.consecutive", g.Consecutive, 1)
-	b.notNegative("gate.patience", g.Patience)
+	b.gate("gate", r.Gate)
 	b.notNegative("rollback.grace", r.Rollback.Grace)
 	b.word("rollback.on_exit", "on_exit", r.Rollback.OnExit, exits)
 	r.checkHooks(b)
+}
+
+func (b *binder) gate(path string, g Gate) {
+	b.word(path+".warn", "answer", g.Warn, gateWords)
+	b.word(path+".crit", "answer", g.Crit, gateWords)
+	b.word(path+".no_data", "answer", g.NoData, gateWords)
+	b.word(path+".stale", "answer", g.Stale, gateWords)
+	b.word(path+".error", "answer", g.Error, gateWords)
+	b.atLeast(path+".consecutive", g.Consecutive, 1)
+	b.notNegative(path+".patience", g.Patience)
 }

@@ -35,16 +35,7 @@ func (r *Runbook) checkProbes(b *binder) {
 		}
 		seen[p.Name] = true
 		r.checkProbe(b, path, p)
-		if p.Compare != "" && !names[p.Compare] {
-			others := slices.DeleteFunc(slices.Sorted(maps.Keys(names)), func(n string) bool { return n == p.Name || n == "" })
-			text := "; there is no other probe"
-			if len(others) > 0 {
-				text = hint(p.Compare, others)
-			}
-			b.fail(path+".compare", "%s.compare names %q, which is not a probe%s", path, p.Compare, text)
-		} else if p.Compare != "" && p.Compare == p.Name {
-			b.fail(path+".compare", "a probe cannot be compared with itself")
-		}
+		b.compare(path, p, slices.Sorted(maps.Keys(names)))
 	}
 }
 
@@ -77,6 +68,7 @@ func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
 	}
 	r.workload(b, path, p)
 	b.endpoints(path, p)
+	b.several(path, p)
 	if p.Command != nil {
 		b.program(path+".command", p.Command)
 		if b.set(path + ".command.timeout") {
@@ -93,14 +85,7 @@ func (r *Runbook) checkProbe(b *binder, path string, p *Probe) {
 	if p.Stale < p.Every {
 		b.fail(path+".stale", "%s.stale is shorter than every: each reading would be stale before the next", path)
 	}
-	limits := state.Probe{Name: p.Name, Warn: p.Warn, Crit: p.Crit, Below: p.Below}
-	if err := limits.Check(); p.Name != "" && err != nil {
-		word := "above"
-		if p.Below {
-			word = "below"
-		}
-		b.fail(path+".warn", "%s: warn (%v) must not lie %s crit (%v)", path, *p.Warn, word, *p.Crit)
-	}
+	b.conditions(path, p)
 }
 
 // workload checks probes that ask production's cluster.

@@ -2,6 +2,7 @@ package runbook
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -45,7 +46,7 @@ func preset(v reflect.Value, name string) {
 	case *Check:
 		*x = Check{Method: "GET", Times: 1, Timeout: 5 * second}
 	case *Probe:
-		*x = Probe{Every: 5 * second, Timeout: 5 * second, Role: state.RoleAll}
+		*x = Probe{Every: 5 * second, Timeout: 5 * second, Role: state.RoleAll, Compare: defaultCompare}
 	case *DNS:
 		*x = DNS{Type: "A"}
 	case *Channel:
@@ -54,6 +55,8 @@ func preset(v reflect.Value, name string) {
 		*x = Mail{TLS: "starttls"}
 	}
 }
+
+var defaultCompare = Compare{Alpha: state.RankAlpha, Effect: state.RankEffect}
 
 func defaultRepo() Repo {
 	return Repo{Remote: "origin", Model: "git-flow", Production: "production", Develop: "develop", Main: "main",
@@ -108,10 +111,16 @@ func (r *Runbook) finish(b *binder) {
 	}
 	r.expand(b)
 	for i := range r.Probes {
-		p := &r.Probes[i]
+		p, path := &r.Probes[i], fmt.Sprintf("probes[%d]", i-b.own)
+		for _, l := range []*Limit{p.Warn, p.Crit} {
+			p.Below = p.Below || l != nil && l.Sign == ">" && !b.set(path+".below")
+		}
 		p.finish()
 		if p.Weight != nil {
 			p.route = r.canaryRoute()
+		}
+		if p.Gate != nil {
+			p.Gate.finish(b, path+".gate", r.Gate)
 		}
 		r.command(p.Command)
 		if p.Log != nil {
@@ -159,22 +168,20 @@ func (p *Probe) finish() {
 	case p.TLS != "":
 		unit, p.Below = "days", p.Below || p.Warn != nil || p.Crit != nil
 		if p.Warn == nil && p.Crit == nil {
-			warn, crit := 21.0, 7.0
-			p.Warn, p.Crit, p.Below = &warn, &crit, true
+			p.Warn, p.Crit, p.Below = &Limit{Value: 21}, &Limit{Value: 7}, true
 		}
 	case p.DNS != nil, p.Pods != "":
 		unit = "ratio"
 	case p.Weight != nil:
 		if unit = "ratio"; p.Warn == nil && p.Crit == nil {
-			warn := 0.1
-			p.Warn = &warn
+			p.Warn = &Limit{Value: 0.1}
 		}
 	case p.Restarts != "", p.Events != "":
 		if unit = "restarts"; p.Events != "" {
 			unit = "warnings"
 		}
 		if p.Warn == nil && p.Crit == nil {
-			p.Warn = new(float64) // more than none
+			p.Warn = new(Limit) // more than none
 		}
 	case p.TCP != "", p.GRPC != nil, p.HTTP != nil:
 		unit = "s"
@@ -182,7 +189,7 @@ func (p *Probe) finish() {
 		unit = "lines"
 	case p.Alerts != nil, p.Rules != nil:
 		if unit = "alerts"; p.Warn == nil && p.Crit == nil {
-			p.Warn = new(float64) // more than none
+			p.Warn = new(Limit) // more than none
 		}
 	}
 	p.Unit = cmp.Or(p.Unit, unit)

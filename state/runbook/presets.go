@@ -72,19 +72,19 @@ func goldenSignals(see scope) []Probe {
 	for i, covers := range []string{"errors", "errors", "errors", "latency", "latency"} {
 		out[i].Covers = covers
 	}
-	out[0].Compare = "error rate old"
-	out[3].Compare = "p95 latency"
+	out[0].Compare.With = "error rate old"
+	out[3].Compare.With = "p95 latency"
 	return out
 }
 
 // probeOf makes one of a preset's: the limits are warn and crit, or warn alone, or none.
 func probeOf(name, query, unit string, role state.Role, limits ...float64) Probe {
-	p := Probe{Name: name, Query: query, Unit: unit, Role: role, Every: 5 * second, Timeout: 5 * second}
+	p := Probe{Name: name, Query: query, Unit: unit, Role: role, Every: 5 * second, Timeout: 5 * second, Compare: defaultCompare}
 	if len(limits) > 0 {
-		p.Warn = &limits[0]
+		p.Warn = &Limit{Value: limits[0]}
 	}
 	if len(limits) > 1 {
-		p.Crit = &limits[1]
+		p.Crit = &Limit{Value: limits[1]}
 	}
 	return p
 }

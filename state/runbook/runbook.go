@@ -219,10 +219,12 @@ type Probe struct {
 	Log      *Log           `yaml:"log"`      // the value is the number of lines that matched since the last look
 	Alerts   *Alerts        `yaml:"alerts"`   // the value is the number of alerts that fire
 	Rules    *Rules         `yaml:"rules"`    // the same, of a file of rules that mayday evaluates itself
+	Series   Series         `yaml:"series"`   // of a query that gives several: any, all, max, min or "by LABEL"
 	Unit     string         `yaml:"unit"`
-	Warn     *float64       `yaml:"warn"`
-	Crit     *float64       `yaml:"crit"`
-	Below    bool           `yaml:"below"`
+	Warn     *Limit         `yaml:"warn"` // a number, or what is wanted: "< 5", "< 1.2 x baseline"
+	Crit     *Limit         `yaml:"crit"`
+	Below    bool           `yaml:"below"`   // low is bad; with > in warn or crit it goes without saying
+	For      state.Duration `yaml:"for"`     // how long it must be bad before gates count it
 	Every    state.Duration `yaml:"every"`   // default 5s
 	Timeout  state.Duration `yaml:"timeout"` // default 5s, real
 	Stale    state.Duration `yaml:"stale"`   // default 3 x every
@@ -230,8 +232,9 @@ type Probe struct {
 	Critical bool           `yaml:"critical"`
 	// Covers says which sign of health it watches, one of state.Covered; of an endpoint of
 	// the environment's own url by default "health".
-	Covers  string `yaml:"covers"`
-	Compare string `yaml:"compare"`
+	Covers  string  `yaml:"covers"`
+	Compare Compare `yaml:"compare"`
+	Gate    *Gate   `yaml:"gate"` // what of the runbook's gate is otherwise for this probe; after loading, all of it
 
 	route []string // of Weight: production's route, and the canary's destination in it
 }
@@ -239,6 +242,15 @@ type Probe struct {
 // Weight compares the weight in production's canary route with the traffic that is seen.
 type Weight struct {
 	Seen string `yaml:"seen"` // PromQL of the canary's share, from 0 to 1
+}
+
+// Compare names the probe that gates compare one with: the old version's. In the file
+// it is that name or this mapping.
+type Compare struct {
+	With   string  `yaml:"with"`   // default with by: the part of the old version, or the window before the rollout
+	By     string  `yaml:"by"`     // rank: gates test by Mann-Whitney's U too, see state.Rank
+	Alpha  float64 `yaml:"alpha"`  // default 0.01
+	Effect float64 `yaml:"effect"` // default 0.71
 }
 
 // GRPC is a server that offers grpc.health.v1.Health.
@@ -347,6 +359,17 @@ type Drill struct {
 	Scenario string      `yaml:"scenario"`
 	Clock    state.Clock `yaml:"clock"`
 	Sink     string      `yaml:"sink"` // where the range's messages can be read
+}
+
+// GateOf gives the policy of the gates for a probe, the runbook's where the probe has
+// none of its own.
+func (r *Runbook) GateOf(probe string) Gate {
+	for i := range r.Probes {
+		if p := &r.Probes[i]; p.Name == probe && p.Gate != nil {
+			return *p.Gate
+		}
+	}
+	return r.Gate
 }
 
 // Production gives the production environment.

@@ -27,7 +27,7 @@ func JSONSchema() []byte {
 var choices = map[string][]string{
 	"Repo.model": models, "Repo.from": froms, "Repo.branch": branches, "Version.scheme": schemes,
 	"Environment.strategy": strategies, "Gate.warn": gateWords, "Gate.crit": gateWords, "Gate.no_data": gateWords,
-	"Gate.stale": gateWords, "Gate.error": gateWords, "Rollback.on_exit": exits, "Rollback.required": AfterHooks, "Channel.kind": kinds, "Mail.tls": mailTLS, "Tickets.kind": trackers,
+	"Gate.stale": gateWords, "Gate.error": gateWords, "Rollback.on_exit": exits, "Rollback.required": AfterHooks, "Channel.kind": kinds, "Compare.by": comparisons, "Mail.tls": mailTLS, "Tickets.kind": trackers,
 	"Channel.audiences": audiences, "Probe.role": probeRoles, "Probe.covers": state.Covered, "TLS.min_version": tlsVersions, "DNS.type": dnsTypes, "Alerts.from": alertSources,
 	"Runbook.presets": slices.Sorted(maps.Keys(presets)),
 }
@@ -42,7 +42,9 @@ func schemaOf(t reflect.Type, field string) map[string]any {
 		return map[string]any{"anyOf": []any{object(t), schemaOf(reflect.TypeFor[[]string](), "")}}
 	case scriptType:
 		return map[string]any{"anyOf": []any{object(t), object(commandType), schemaOf(reflect.TypeFor[[]string](), "")}}
-	case promType, managerType:
+	case limitType:
+		return map[string]any{"anyOf": []any{map[string]any{"type": "number"}, map[string]any{"type": "string", "pattern": limitPattern}}}
+	case promType, managerType, compareType:
 		return map[string]any{"anyOf": []any{object(t), map[string]any{"type": "string"}}}
 	}
 	switch t.Kind() {
@@ -66,6 +68,9 @@ func schemaOf(t reflect.Type, field string) map[string]any {
 		return map[string]any{"type": "number"}
 	}
 	out := map[string]any{"type": "string"}
+	if t == reflect.TypeFor[Series]() {
+		out["pattern"] = seriesPattern
+	}
 	if words, ok := choices[field]; ok {
 		out["enum"] = words
 	}

@@ -92,10 +92,11 @@ type nobody struct{}
 func (nobody) Check(context.Context, runbook.Environment, runbook.Check) (string, error) {
 	return "", nil
 }
-func (nobody) Render(string, *state.Incident, time.Time, map[string]string) (string, error) {
+func (nobody) Render(string, string, *state.Incident, time.Time, map[string]string) (string, error) {
 	return "", nil
 }
 func (nobody) Channels(string) []string            { return nil }
+func (nobody) Corrects(string) bool                { return false }
 func (nobody) Add(...state.Sample) (string, error) { return "", nil }
 func (nobody) Flush() error                        { return nil }
 func (nobody) Write(b []byte) (int, error)         { return len(b), nil }

@@ -84,8 +84,8 @@ func (c *crew) blind(stage int) {
 			c.t.Errorf("the rollout is %s, its item %s", r.Status, in.Item("10.deploy").Status)
 		}
 		g := e.Fact.(state.GateDecided)
-		if len(g.Reasons) == 0 || slices.ContainsFunc(g.Readings, func(x state.Sample) bool { return x.Probe == "error rate new" && x.Verdict.Known() }) {
-			c.t.Errorf("it asks because of %q, at %+v", g.Reasons, g.Readings)
+		if len(g.Reasons) == 0 || slices.ContainsFunc(g.Judged, func(x state.Judged) bool { return x.Probe == "error rate new" && x.Verdict.Known() }) {
+			c.t.Errorf("it asks because of %q, at %+v", g.Reasons, g.Judged)
 		}
 		p, _ := in.Probe("error rate new")
 		if x, ok := c.scene.Reading(p, e.Time); !ok || x.Verdict.Known() { // error or stale; no data where scrapes are missing

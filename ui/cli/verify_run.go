@@ -49,10 +49,10 @@ type verifiedOf struct {
 
 // decidedRow is one thing that the watch said.
 type decidedRow struct {
-	Time     time.Time       `json:"time"`
-	State    state.GateState `json:"state"`
-	Reasons  []string        `json:"reasons,omitempty"`
-	Readings []state.Sample  `json:"readings,omitempty"`
+	Time    time.Time       `json:"time"`
+	State   state.GateState `json:"state"`
+	Reasons []string        `json:"reasons,omitempty"`
+	Judged  []state.Judged  `json:"readings,omitempty"`
 }
 
 // maxDecided bounds the decisions that are kept for the report; the newest stay.
@@ -108,7 +108,7 @@ func (v *verifying) told(now time.Time, d steps.Watched) {
 	if len(v.report.Decisions) == maxDecided {
 		v.report.Decisions = v.report.Decisions[1:]
 	}
-	v.report.Decisions = append(v.report.Decisions, decidedRow{now, d.State, append(slices.Clone(d.Reasons), d.Excused...), d.Readings})
+	v.report.Decisions = append(v.report.Decisions, decidedRow{now, d.State, append(slices.Clone(d.Reasons), d.Excused...), d.Judged})
 	if v.flags.json {
 		return
 	}
@@ -264,7 +264,7 @@ func (v *verifying) fold(scene *state.Scene, f state.Frame) error {
 }
 
 func noteOf(d steps.Watched) state.NoteWatch {
-	return state.NoteWatch{State: d.State, Since: d.Since, Reasons: append(slices.Clone(d.Reasons), d.Excused...), Readings: d.Readings}
+	return state.NoteWatch{State: d.State, Since: d.Since, Reasons: append(slices.Clone(d.Reasons), d.Excused...), Judged: d.Judged}
 }
 
 // conclude tells how the watch ended, and takes production back where that is wanted.

@@ -64,6 +64,7 @@ func serve(t testing.TB, implicit bool) *server {
 	t.Cleanup(func() {
 		close(s.gone)
 		_ = srv.Close()
+		_ = l.Close() // which Close does not know where Serve has only just begun
 		<-done
 	})
 	return s
