@@ -105,8 +105,7 @@ func (a *app) resolveCommand() *cobra.Command {
 	var dry bool
 	c := &cobra.Command{Use: "resolve", Short: "End the incident", Args: args(cobra.NoArgs),
 		Long: "resolve ends the incident: the probes must say that production is well, or --override says why it\n" +
-			"ends all the same. It tells team, stakeholders and customers, and leaves the invitation to the\n" +
-			"review, a knowledge-base article and a list of alerts to tune in the incident's folder.",
+			"ends all the same. It tells team, stakeholders and customers.",
 		Example: "  mayday incident resolve --root-cause=\"null pointer\" --action-items=\"add validation @bob by 2026-12-01\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if want.RootCause == "" {

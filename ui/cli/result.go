@@ -41,6 +41,9 @@ func jsonTopic() *cobra.Command {
 			"  list              {v, incidents: [{id, title, severity, status, open, drill, declared, steps_done, events, folder, problem}]}\n" +
 			"  list --stats      {v, incidents, acknowledged, mitigated, resolved, mtta, mttm, mttr}, means in seconds\n" +
 			"  show              list's incident, with steps: [{no, title, status, items: [{id, kind, title, status, by, value, summary, evidence, problem}]}] and facts\n" +
+			"  validate          {v, incident, environment, suite, passed, summary, evidence: [{name, value, file}], problem}\n" +
+			"  verify            {v, incident, service, environment, duration, worst_case_reaction, rollback_to, no_rollback,\n" +
+			"                    probes, not_covered, decisions: [{time, state, reasons, readings}], outcome, reasons, exit}\n" +
 			"  all others        {v, done}\n" +
 			"  journal cat, incident timeline: an event a line, as the journal keeps it: {seq, time, actor, type, data}"}
 }

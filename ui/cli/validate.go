@@ -21,6 +21,7 @@ import (
 
 // validation is what mayday validate says, for machines.
 type validation struct {
+	V           int              `json:"v"` // see shape
 	Incident    string           `json:"incident,omitempty"`
 	Environment string           `json:"environment"`
 	Suite       string           `json:"suite"`
@@ -85,7 +86,7 @@ func (a *app) validate(ctx context.Context, want state.Validate) error {
 	if ok && !f.in.Open() {
 		return usage{&state.Problem{What: f.id + " has ended", Do: "Leave --incident out to validate without one."}}
 	}
-	v := validation{Environment: env.Name, Suite: want.Suite}
+	v := validation{V: shape, Environment: env.Name, Suite: want.Suite}
 	if ok {
 		v.Incident = f.id
 		err = a.validateIn(ctx, f, rb, want, &v)

@@ -133,7 +133,7 @@ func (a *app) newVerify(f verifyFlags) (*verifying, error) {
 	if v.env, err = environmentOf(rb, f.environment); err != nil {
 		return nil, err
 	}
-	v.rb, v.clock, v.watch = rb, clockOf(rb), steps.NewWatch(rb)
+	v.rb, v.clock, v.watch, v.report.V = rb, clockOf(rb), steps.NewWatch(rb), shape
 	switch {
 	case ok && !found.in.Open():
 		return nil, usage{&state.Problem{What: found.id + " has ended", Do: "Leave --incident out to watch without one."}}

@@ -16,6 +16,7 @@ import (
 
 // verified is what mayday verify says, for machines.
 type verified struct {
+	V           int            `json:"v"` // see shape
 	Incident    string         `json:"incident,omitempty"`
 	Service     string         `json:"service"`
 	Environment string         `json:"environment"`

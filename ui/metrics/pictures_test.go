@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,29 @@ func TestFullSizeChart(t *testing.T) {
 	p.Down()
 	if out := names(p.View(s, uitest.Now, 92, 24, true)); !strings.Contains(out, "p95 latency  18") {
 		t.Errorf("the cursor does not move:\n%s", out)
+	}
+}
+
+// A probe that keeps the values of a label apart has a row for each.
+func TestTableByLabel(t *testing.T) {
+	p, s := New(theme.New(theme.Options{NoColor: true})), uitest.Canary()
+	s.Tell(s.Last(), state.Mayday, state.ProbesLaid{Probes: []state.Probe{{Name: "errors", Kind: "prometheus", By: "version", Unit: "ratio"}}})
+	s.Tell(s.Last(), state.Mayday, state.BeforeMeasured{Readings: map[string]state.Sample{"errors": {Probe: "errors", Verdict: state.Crit, Value: 0.2,
+		Parts: []state.Part{{Label: "v1.2.3", Value: 0.2, Verdict: state.Crit}}}}})
+	for i, v := range []float64{0.04, 0.01, 0.02} {
+		_ = s.Scene.Fold(state.Frame{Samples: []state.Sample{{Probe: "errors", At: uitest.Now.Add(time.Duration(i-3) * 5 * time.Second), Value: 0.3, Verdict: state.Crit,
+			Parts: []state.Part{{Label: "v1.2.3", Value: 0.3, Verdict: state.Crit}, {Label: "v1.2.4", Value: v, Verdict: state.OK}}}}})
+	}
+	p.Full()
+	var rows []string
+	for line := range strings.Lines(names(p.View(s.Scene, uitest.Now, 110, 30, true))) {
+		if f := strings.Join(strings.Fields(strings.Trim(line, "┃\n")), " "); strings.HasPrefix(f, "version now") || strings.HasPrefix(f, "v1.2.") {
+			rows = append(rows, f)
+		}
+	}
+	want := []string{"version now median worst before read", "v1.2.3 30 % 30 % 30 % 20 % 3 crit 5s", "v1.2.4 2 % 2 % 4 % – 3 ok 5s"}
+	if !slices.Equal(rows, want) {
+		t.Errorf("%q, want %q", rows, want)
 	}
 }
 

@@ -15,13 +15,14 @@ type course struct {
 	n             int // known readings
 }
 
-func (p *Pane) course(b *board, i int) course {
+// course looks at one probe's readings, those of one label where that is not empty.
+func (p *Pane) course(b *board, i int, label string) course {
 	x := &b.probes[i]
 	var values []float64
 	s := b.s.Series[x.Name]
 	start := b.now.Add(-p.Span())
 	for j := s.Len() - 1; j >= 0; j-- {
-		y := s.At(j)
+		y := part(s.At(j), label)
 		if y.At.Before(start) {
 			break
 		}
@@ -40,14 +41,27 @@ func (p *Pane) course(b *board, i int) course {
 	return c
 }
 
-// versions is the table of a pair, a row a version: now, before the rollout, and what
-// the readings in the time shown came to. nil where a probe stands alone.
+// part gives a sample, that of one label where that is not empty.
+func part(s state.Sample, label string) state.Sample {
+	if label == "" {
+		return s
+	}
+	return s.Of(label)
+}
+
+// versions is a table with a row a version, of a pair of probes or of the labels that
+// one probe keeps apart: now, before the rollout, and what the readings in the time
+// shown came to. nil where a probe stands alone.
 func (p *Pane) versions(b *board, main, old, w int) []string {
-	if old < 0 || w < 76 {
+	parts := b.read[main].Parts
+	if old < 0 && len(parts) == 0 || w < 76 {
 		return nil
 	}
 	widths := []int{16, 10, 10, 10, 10, 8}
 	head := []string{"version", "now", "median", "worst", "before", "read"}
+	if old < 0 {
+		head[0] = theme.Safe(b.probes[main].By)
+	}
 	line := func(cells []string, st []theme.Style) string {
 		out := ""
 		for i, c := range cells {
@@ -57,20 +71,32 @@ func (p *Pane) versions(b *board, main, old, w int) []string {
 	}
 	past := slices.Repeat([]theme.Style{p.t.Past}, len(head))
 	out := []string{line(head, slices.Repeat([]theme.Style{p.t.Faint}, len(head)))}
-	for _, i := range []int{main, old} {
+	row := func(i int, name, label string) {
 		x, r := &b.probes[i], b.read[i]
-		c := p.course(b, i)
+		if label != "" {
+			r.Sample = part(r.Sample, label)
+			r.word, r.idle = string(r.Verdict), ""
+		}
+		c := p.course(b, i, label)
 		says := func(v float64) string { return theme.Safe(state.Quantity(v, x.Unit)) }
-		cells := []string{p.serves(b, x), value(x, r), theme.Dash, theme.Dash, theme.Dash, strconv.Itoa(c.n)}
+		cells := []string{name, value(x, r), theme.Dash, theme.Dash, theme.Dash, strconv.Itoa(c.n)}
 		if c.n > 0 {
 			cells[2], cells[3] = says(c.median), says(c.worst)
 		}
-		if was, ok := b.s.Incident.Before[x.Name]; ok && was.Verdict.Known() {
-			cells[4] = says(was.Value)
+		if was, ok := b.s.Incident.Before[x.Name]; ok && part(was, label).Verdict.Known() {
+			cells[4] = says(part(was, label).Value)
 		}
 		st := slices.Clone(past)
 		st[0], st[1] = p.t.Text, p.line(x, r)
 		out = append(out, theme.Row(line(cells, st), p.verdict(b, r), w))
+	}
+	if old >= 0 {
+		row(main, p.serves(b, &b.probes[main]), "")
+		row(old, p.serves(b, &b.probes[old]), "")
+		return append(out, "")
+	}
+	for _, x := range parts {
+		row(main, theme.Safe(x.Label), x.Label)
 	}
 	return append(out, "")
 }
