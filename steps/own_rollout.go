@@ -156,7 +156,7 @@ func (e *Engine) performance(_ context.Context, job Job) (Outcome, error) {
 		}
 		text := fmt.Sprintf("%s, before %s", state.Quantity(r.sample.Value, r.probe.Unit), state.Quantity(b.Value, r.probe.Unit))
 		out.Evidence = append(out.Evidence, state.Evidence{Name: r.probe.Name, Value: text})
-		if r.sample.Verdict != state.OK && r.probe.Worsened(b.Value, r.sample.Value) {
+		if r.sample.Verdict != state.OK && !r.probe.NoWorse(b, r.sample) {
 			worse = append(worse, r.probe.Name+" "+text)
 		}
 	}

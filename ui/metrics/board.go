@@ -64,7 +64,7 @@ func (b *board) look(p *state.Probe) reading {
 		return r
 	}
 	was, ok := b.s.Incident.Before[p.Name]
-	if ok && was.Verdict.Worse() >= x.Verdict.Worse() && was.Verdict.Known() && !p.Worsened(was.Value, x.Value) {
+	if ok && was.Verdict.Worse() >= x.Verdict.Worse() && was.Verdict.Known() && p.NoWorse(was, x) {
 		r.word = redBefore
 		if x.Verdict == state.Warn {
 			r.word = amberBefore
