@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ import (
 
 func (a *app) rollbackCommand() *cobra.Command {
 	var want undo
-	var preserve bool
+	var preserve, dry bool
 	c := &cobra.Command{Use: "rollback", Short: "Take production back to the version before this incident's rollout", Args: args(cobra.NoArgs),
 		Long: "rollback does what R does in the cockpit, waits until it is verified, and says how it went:\nexit 3 rolled back, 4 the rollback failed. Without --immediate the grace time runs first.\n\n" +
 			"Before this incident's own rollout it undoes the last release, where it is proven which\nversion ran before; else it says why not.\n\n" +
@@ -27,14 +28,44 @@ func (a *app) rollbackCommand() *cobra.Command {
 			if preserve && want.database {
 				return usage{&state.Problem{What: "--preserve-data and --with-database contradict each other", Do: "Data is preserved unless --with-database is given."}}
 			}
+			if dry {
+				return a.wouldRollBack(want)
+			}
 			return a.rollback(c.Context(), want)
 		}}
 	f := c.Flags()
+	f.BoolVar(&dry, "dry-run", false, "print where it leads and what it does, and do nothing")
 	f.BoolVar(&want.immediate, "immediate", false, "no grace time")
 	f.BoolVar(&want.database, "with-database", false, "take the database's schema back too")
 	f.StringVar(&want.version, "version", "previous", "refuse unless the rollback leads to this version")
 	f.BoolVar(&preserve, "preserve-data", false, "keep the database as it is (the default)")
 	return c
+}
+
+// wouldRollBack says what a rollback would do now, in its order, by hand.
+func (a *app) wouldRollBack(want undo) error {
+	f, _, err := a.theOpen()
+	if err != nil {
+		return err
+	}
+	r, err := taking(f.in)
+	if err == nil {
+		err = steps.Wanted(want.version, r)
+	}
+	if err != nil {
+		return err
+	}
+	text := "would take production back from " + r.Version + " to " + r.Target
+	if p := f.in.Rollback.Proof; p.Target == r.Target && p.Ready != "" {
+		text += ", " + strings.TrimSpace(string(p.Ready)+" at "+f.in.Rollback.ProvenAt.Format(time.TimeOnly)+" "+p.Why)
+	}
+	for _, op := range r.Inverse {
+		text += "\n  " + op.Title
+		if op.Command != "" {
+			text += ": " + op.Command
+		}
+	}
+	return a.done(state.CleanLines(text))
 }
 
 // undo is how a rollback is wanted.
