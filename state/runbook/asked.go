@@ -52,22 +52,9 @@ func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
 	p.limits(&s)
 	switch {
 	case p.Query != "":
-		s.Kind, s.Query = KindPrometheus, fill(p.Query)
-		if s.By = p.Series.Label(); s.By == "" {
-			s.Series = state.Several(p.Series)
-		} else if p.Role == state.RoleNew {
-			s.New, s.Old = known(fill("{new}")), known(fill("{old}"))
-		}
+		p.askedQuery(&s, fill)
 	case p.HTTP != nil:
-		s.Kind, s.Query = KindHTTP, fill(JoinURL(base, p.HTTP.Path))
-		s.Method, s.Headers, s.Body, s.Status = p.HTTP.Method, p.HTTP.Headers, p.HTTP.Body, p.HTTP.Status
-		s.Contains = fill(p.HTTP.Contains)
-		for path, want := range p.HTTP.JSON {
-			if s.JSON == nil {
-				s.JSON = map[string]string{}
-			}
-			s.JSON[path] = fill(want)
-		}
+		p.HTTP.asked(&s, fill, base)
 	case p.Rollout != "":
 		s.Kind, s.Query = KindRollout, p.Rollout
 	case p.Pods != "":
@@ -111,6 +98,29 @@ func (p *Probe) Asked(fill func(string) string, base string) state.Probe {
 		s.Kind, s.Query, s.Pattern = KindRules, p.Rules.File, fill(selector(p.Rules.Match))
 	}
 	return s
+}
+
+// askedQuery is Asked of a query, and of what it makes of several series.
+func (p *Probe) askedQuery(s *state.Probe, fill func(string) string) {
+	s.Kind, s.Query = KindPrometheus, fill(p.Query)
+	if s.By = p.Series.Label(); s.By == "" {
+		s.Series = state.Several(p.Series)
+	} else if p.Role == state.RoleNew {
+		s.New, s.Old = known(fill("{new}")), known(fill("{old}"))
+	}
+}
+
+// asked is Probe.Asked of a check.
+func (c *Check) asked(s *state.Probe, fill func(string) string, base string) {
+	s.Kind, s.Query = KindHTTP, fill(JoinURL(base, c.Path))
+	s.Method, s.Headers, s.Body, s.Status = c.Method, c.Headers, c.Body, c.Status
+	s.Contains = fill(c.Contains)
+	for path, want := range c.JSON {
+		if s.JSON == nil {
+			s.JSON = map[string]string{}
+		}
+		s.JSON[path] = fill(want)
+	}
 }
 
 // Unknown stands for a version that is not known yet.

@@ -154,36 +154,8 @@ func (b *binder) value(n ast.Node, v reflect.Value, path string) {
 		b.issue(at, "%s is empty; give it a value or take the key away", named(path))
 		return
 	}
-	switch v.Type() {
-	case durationType, timeType:
-		b.text(n, v, at, path)
+	if b.short(n, v, at, path) {
 		return
-	case commandType:
-		if !b.command(n, v, at, path) {
-			return
-		}
-	case scriptType:
-		if !b.redeploy(n, v, path) {
-			return
-		}
-	case promType:
-		if !b.prometheus(n, v, at, path) {
-			return
-		}
-	case limitType:
-		b.limit(n, v, at, path)
-		return
-	case compareType:
-		if s, ok := n.(*ast.StringNode); ok {
-			v.Addr().Interface().(*Compare).With = s.Value
-			return
-		}
-	case managerType:
-		if s, ok := n.(*ast.StringNode); ok {
-			v.Addr().Interface().(*Alertmanager).URL = s.Value
-			b.at[path+".url"] = at
-			return
-		}
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -200,6 +172,37 @@ func (b *binder) value(n ast.Node, v reflect.Value, path string) {
 	default:
 		b.scalar(n, v, at, path)
 	}
+}
+
+// short fills what has a form of its own in the file, or may have a short one; false
+// where the node is to be read as any other.
+func (b *binder) short(n ast.Node, v reflect.Value, at place, path string) bool {
+	switch v.Type() {
+	case durationType, timeType:
+		b.text(n, v, at, path)
+		return true
+	case commandType:
+		return !b.command(n, v, at, path)
+	case scriptType:
+		return !b.redeploy(n, v, path)
+	case promType:
+		return !b.prometheus(n, v, at, path)
+	case limitType:
+		b.limit(n, v, at, path)
+		return true
+	case compareType:
+		if s, ok := n.(*ast.StringNode); ok {
+			v.Addr().Interface().(*Compare).With = s.Value
+			return true
+		}
+	case managerType:
+		if s, ok := n.(*ast.StringNode); ok {
+			v.Addr().Interface().(*Alertmanager).URL = s.Value
+			b.at[path+".url"] = at
+			return true
+		}
+	}
+	return false
 }
 
 func named(path string) string {

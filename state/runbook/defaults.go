@@ -111,29 +111,34 @@ func (r *Runbook) finish(b *binder) {
 	}
 	r.expand(b)
 	for i := range r.Probes {
-		p, path := &r.Probes[i], fmt.Sprintf("probes[%d]", i-b.own)
-		for _, l := range []*Limit{p.Warn, p.Crit} {
-			p.Below = p.Below || l != nil && l.Sign == ">" && !b.set(path+".below")
-		}
-		p.finish()
-		if p.Weight != nil {
-			p.route = r.canaryRoute()
-		}
-		if p.Gate != nil {
-			p.Gate.finish(b, path+".gate", r.Gate)
-		}
-		r.command(p.Command)
-		if p.Log != nil {
-			p.Log.File = r.abs(p.Log.File, "")
-		}
-		if p.Rules != nil {
-			p.Rules.File = r.abs(p.Rules.File, "")
-		}
-		if p.Alerts != nil && p.Alerts.From == "" {
-			p.Alerts.From = "prometheus"
-			if r.Alertmanager.URL != "" {
-				p.Alerts.From = "alertmanager"
-			}
+		r.finishProbe(i, b)
+	}
+}
+
+// finishProbe is finish for one probe.
+func (r *Runbook) finishProbe(i int, b *binder) {
+	p, path := &r.Probes[i], fmt.Sprintf("probes[%d]", i-b.own)
+	for _, l := range []*Limit{p.Warn, p.Crit} {
+		p.Below = p.Below || l != nil && l.Sign == ">" && !b.set(path+".below")
+	}
+	p.finish()
+	if p.Weight != nil {
+		p.route = r.canaryRoute()
+	}
+	if p.Gate != nil {
+		p.Gate.finish(b, path+".gate", r.Gate)
+	}
+	r.command(p.Command)
+	if p.Log != nil {
+		p.Log.File = r.abs(p.Log.File, "")
+	}
+	if p.Rules != nil {
+		p.Rules.File = r.abs(p.Rules.File, "")
+	}
+	if p.Alerts != nil && p.Alerts.From == "" {
+		p.Alerts.From = "prometheus"
+		if r.Alertmanager.URL != "" {
+			p.Alerts.From = "alertmanager"
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -233,7 +234,7 @@ var parsed = regexp.MustCompile(`^template: [^:]*:(\d+)(?::(\d+))?: (.*)$`)
 // inLetter finds the place of a template's mistake in the file.
 func (b *binder) inLetter(path, text string, err error) (place, string) {
 	line, column, what := 1, 1, err.Error()
-	if m, ok := err.(*misplacedField); ok {
+	if m, ok := errors.AsType[*misplacedField](err); ok {
 		line, column, what = m.line, m.column, m.text
 	} else if m := parsed.FindStringSubmatch(what); m != nil {
 		line, _ = strconv.Atoi(m[1]) // digits
