@@ -141,3 +141,18 @@ func runbookOf(in *state.Incident) (*runbook.Runbook, error) {
 	}
 	return nearRunbook()
 }
+
+// here gives the runbook that holds where mayday is run, and the incident meant, if
+// there is one (ok): its own runbook comes first.
+func (a *app) here() (rb *runbook.Runbook, f found, ok bool, err error) {
+	rb, rbErr := nearRunbook()
+	if f, ok, err = a.pick(rbErr == nil && rb.Drill != nil); err != nil {
+		return nil, f, false, err
+	}
+	if ok {
+		if own, err := runbookOf(f.in); err == nil {
+			return own, f, true, nil
+		}
+	}
+	return rb, f, ok, rbErr
+}

@@ -18,18 +18,9 @@ import (
 
 // open is mayday without a verb: the open incident, or a declaration.
 func (a *app) open(ctx context.Context) error {
-	rb, rbErr := nearRunbook()
-	f, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
+	rb, f, ok, err := a.here()
 	if err != nil {
 		return err
-	}
-	if ok {
-		if own, err := runbookOf(f.in); err == nil {
-			rb, rbErr = own, nil
-		}
-	}
-	if rbErr != nil {
-		return rbErr
 	}
 	folder := f.folder
 	if !ok {

@@ -59,18 +59,9 @@ func (a *app) validateCommand() *cobra.Command {
 
 func (a *app) validate(ctx context.Context, want state.Validate) error {
 	silenceClients()
-	rb, rbErr := nearRunbook()
-	f, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
+	rb, f, ok, err := a.here()
 	if err != nil {
 		return err
-	}
-	if ok {
-		if own, err := runbookOf(f.in); err == nil {
-			rb, rbErr = own, nil
-		}
-	}
-	if rbErr != nil {
-		return rbErr
 	}
 	env, err := environmentOf(rb, want.Environment)
 	if err != nil {

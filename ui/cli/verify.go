@@ -117,18 +117,9 @@ func (a *app) newVerify(f verifyFlags) (*verifying, error) {
 		return nil, usage{&state.Problem{What: fmt.Sprintf("--endpoints %s is not known", state.Clean(f.endpoints)), Do: "Say " + strings.Join(endpointWords, " or ") + "."}}
 	}
 	v := &verifying{app: a, verifyFlags: f, last: d.D()}
-	rb, rbErr := nearRunbook()
-	found, ok, err := a.pick(rbErr == nil && rb.Drill != nil)
+	rb, found, ok, err := a.here()
 	if err != nil {
 		return nil, err
-	}
-	if ok {
-		if own, err := runbookOf(found.in); err == nil {
-			rb, rbErr = own, nil
-		}
-	}
-	if rbErr != nil {
-		return nil, rbErr
 	}
 	if v.env, err = environmentOf(rb, f.environment); err != nil {
 		return nil, err
