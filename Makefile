@@ -1,6 +1,6 @@
 # make test needs Go, git and tmux, and nothing else; with a C compiler it also
-# runs under the race detector, and with Debian's package "prometheus" it compares
-# metrics with a real server.
+# runs under the race detector, with Debian's package "prometheus" it compares metrics
+# with a real server, and with "openssh-client" it signs approvals.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 

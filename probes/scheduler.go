@@ -143,6 +143,9 @@ func (s *scheduler) run(ctx context.Context) {
 		case p := <-s.pasts:
 			s.fill(p)
 		case a := <-s.answers:
+			if ctx.Err() != nil {
+				continue // it may have been cut off with the run, which is no news of its source
+			}
 			s.take(a)
 			for range len(s.answers) {
 				s.take(<-s.answers)

@@ -3,6 +3,7 @@ package probes
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -39,6 +40,33 @@ func Gather(p state.Probe, all []Series) (Reading, error) {
 		}
 	}
 	return chosen(p, p.Series, all), nil
+}
+
+// MostPast bounds the series of a range that are made readings of.
+const MostPast = 1000
+
+// GatherPast makes a reading of each moment of a range as Gather does of one: of the
+// series that had a value then. A moment that makes no reading is left out; of a probe
+// that expects one series, more than one in all of the range is an error.
+func GatherPast(p state.Probe, all []Series) ([]Reading, error) {
+	moments := map[time.Time][]Series{}
+	known := map[string]bool{}
+	for _, s := range all {
+		if p.By == "" && p.Series == "" && !known[s.Labels] && len(known) > 0 {
+			_, err := Gather(p, []Series{all[0], s})
+			return nil, err
+		}
+		known[s.Labels] = true
+		moments[s.At] = append(moments[s.At], s)
+	}
+	var out []Reading
+	for _, at := range slices.SortedFunc(maps.Keys(moments), time.Time.Compare) {
+		if r, err := Gather(p, moments[at]); err == nil {
+			r.At = at
+			out = append(out, r)
+		}
+	}
+	return out, nil
 }
 
 // names lists the first of the series, and counts the others.

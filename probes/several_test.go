@@ -134,3 +134,28 @@ func TestPartsAreBounded(t *testing.T) {
 		t.Errorf("%+v", old)
 	}
 }
+
+// Of a range each moment is gathered by itself, of the series that there were.
+func TestPastIsGatheredByMoment(t *testing.T) {
+	t0 := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+	at := func(s Series, minute int) Series { s.At = t0.Add(time.Duration(minute) * time.Minute); return s }
+	all := []Series{at(of("a", 1), 0), at(of("a", 2), 1), at(of("a", 3), 2), at(of("b", 9), 1), at(of("b", 8), 2), at(of("", 7), 2)}
+	by := state.Probe{By: "version", Old: "a"}
+	got, err := GatherPast(by, all)
+	if err != nil || len(got) != 2 || !got[0].At.Equal(t0) || got[0].Value != 1 || len(got[0].Parts) != 1 || got[1].Value != 2 || len(got[1].Parts) != 2 {
+		t.Errorf("by version, the third has one without: %+v, %v", got, err)
+	}
+	got, err = GatherPast(state.Probe{Series: state.SeveralMax}, all)
+	if err != nil || len(got) != 3 || got[0].Value != 1 || got[1].Value != 9 || got[2].Value != 8 {
+		t.Errorf("the largest: %+v, %v", got, err)
+	}
+	if got, err = GatherPast(state.Probe{}, all[:3]); err != nil || len(got) != 3 || got[2].Value != 3 {
+		t.Errorf("the only one: %+v, %v", got, err)
+	}
+	if got, err = GatherPast(state.Probe{}, all); !state.HasCode(err, "many-series") {
+		t.Errorf("one is expected: %+v, %v", got, err)
+	}
+	if got, err = GatherPast(by, nil); err != nil || len(got) != 0 {
+		t.Errorf("nothing: %+v, %v", got, err)
+	}
+}

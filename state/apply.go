@@ -23,6 +23,7 @@ func (in *Incident) Apply(e Event) error {
 	}
 	e.Fact.apply(in, e)
 	in.signOfLife(e)
+	in.played(e)
 	in.Seq, in.Last = e.Seq, e.Time
 	return nil
 }

@@ -49,6 +49,40 @@ func (p Probe) Against(baseline float64) Probe {
 	return p
 }
 
+// Baseline finds what a reading is compared with: the old version now, where the probe
+// names it and it can be seen; else what that was like before the rollout, else the
+// probe's own time before it (that of label, where that is not empty). before is
+// Incident.Before; now gives another probe's newest sample, aged, and false where there
+// is none.
+func (p Probe) Baseline(s Sample, label string, before map[string]Sample, now func(probe string) (Sample, bool)) (Baseline, bool) {
+	of := func(name string, x Sample) (Baseline, bool) {
+		return Baseline{Of: name, At: x.At, Value: x.Value, Verdict: x.Verdict, Told: x.Told}, x.Verdict.Known()
+	}
+	if p.Compare != "" && now != nil {
+		if x, ok := now(p.Compare); ok && x.Verdict.Known() {
+			return of(p.Compare+" now", x)
+		}
+	}
+	if x, ok := s.Part(p.Old); ok && p.New != "" && x.Verdict.Known() {
+		return of(p.Old+" now", s.Of(p.Old))
+	}
+	// The old version has no traffic left: then what it was before counts.
+	if b, ok := before[p.Compare]; ok && p.Compare != "" {
+		return of(p.Compare+" before the rollout", b)
+	}
+	b, ok := before[p.Name]
+	if !ok {
+		return Baseline{}, false
+	}
+	if label != "" {
+		b = b.Of(label)
+	}
+	return of(BeforeRollout, b)
+}
+
+// BeforeRollout is what a Baseline is of that is the probe's own time before the rollout.
+const BeforeRollout = "before the rollout"
+
 // Rejudge gives a known sample's verdict anew: by the thresholds, and what the source
 // itself said. What is not known stays so.
 func (p Probe) Rejudge(s Sample) Sample {
@@ -117,6 +151,7 @@ type Judged struct {
 	Probe   string    `json:"probe"`
 	Label   string    `json:"label,omitempty"` // of a part
 	Query   string    `json:"query,omitempty"`
+	Unit    string    `json:"unit,omitempty"`
 	At      time.Time `json:"at,omitzero"` // of the reading; zero: there was none
 	Got     time.Time `json:"got,omitzero"`
 	Value   float64   `json:"value"`

@@ -1,7 +1,10 @@
 package state
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -55,6 +58,7 @@ func (f Declared) apply(in *Incident, e Event) {
 	in.ID, in.Title, in.Severity, in.Service, in.Environment = f.ID, f.Title, f.Severity, f.Service, f.Environment
 	in.Issue, in.Impact, in.Drill, in.Clock, in.Runbook = f.Issue, f.Impact, f.Drill, f.Clock, f.Runbook
 	in.Declared, in.By, in.Status = e.Time, e.Actor, Investigating
+	in.Mark = f.mark(e)
 	in.Steps, in.Probes, in.Reaction = cloneSteps(f.Steps), f.Probes, f.Reaction
 	for i := range in.Steps {
 		for j := range in.Steps[i].Items {
@@ -72,10 +76,19 @@ func (f Declared) apply(in *Incident, e Event) {
 	in.policy(f.Policy, e.Time)
 }
 
+// mark tells the incident from all others: the ID, a dot and eight hexadecimal digits.
+// The IDs of a day are counted on every host anew: the first incidents of two hosts have
+// the same one, and neither must take what the other one changes for its own.
+func (f Declared) mark(e Event) string {
+	sum := sha256.Sum256([]byte(f.PublicKey + "\n" + e.Actor.Host + "\n" + strconv.FormatInt(e.Time.Unix(), 10)))
+	return f.ID + "." + hex.EncodeToString(sum[:4])
+}
+
 // policy lays the clocks of a policy down, counted from the declaration but due now
 // at the earliest. Levels already paged stay as they are.
 func (in *Incident) policy(p Policy, now time.Time) {
 	in.Policy = p
+	in.playbook(p.Playbook)
 	old := in.Levels
 	in.Levels = nil
 	add := func(at LevelAt, atOnce bool) {

@@ -1,6 +1,9 @@
 package state
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 func init() {
 	register[RolloutLaid]()
@@ -72,6 +75,9 @@ func (RolloutResumed) Kind() string { return "rollout.resumed" }
 func (f RolloutResumed) apply(in *Incident, e Event) {
 	in.onForward(f.Rollout, func(r *Rollout) {
 		r.Status, r.Problem = RolloutRunning, nil
+		if f.Accept {
+			r.Unranked = append(slices.Clone(r.Unranked), r.Gate.Unranked...)
+		}
 		if i := r.Stage(); i < len(r.Stages) && r.Stages[i].Status != ItemOpen {
 			r.Stages[i].Status = ItemRunning
 		}
@@ -145,7 +151,7 @@ func (GateDecided) Kind() string { return "gate" }
 
 func (f GateDecided) apply(in *Incident, _ Event) {
 	in.onForward(f.Rollout, func(r *Rollout) {
-		r.Gate = Gate{Stage: f.Stage, State: f.State, Since: f.Since, Hold: f.Hold, Reasons: f.Reasons}
+		r.Gate = Gate{Stage: f.Stage, State: f.State, Since: f.Since, Hold: f.Hold, Reasons: f.Reasons, Unranked: unranked(f.Judged)}
 		st, it := RolloutRunning, ItemRunning
 		if f.State == GateAsking {
 			st, it = RolloutAsking, ItemAsking
@@ -158,6 +164,17 @@ func (f GateDecided) apply(in *Incident, _ Event) {
 			in.onItem(r.Item, func(i *Item) { i.Status = it })
 		}
 	})
+}
+
+// unranked gives the probes because of which a gate asks for want of readings to rank.
+func unranked(judged []Judged) []string {
+	var out []string
+	for _, j := range judged {
+		if j.Rank != nil && j.Rank.Verdict == NoData && j.Answer == "ask" {
+			out = append(out, j.Probe)
+		}
+	}
+	return out
 }
 
 // RolloutFinished ends a rollout: done, failed, stopped or rolled back.

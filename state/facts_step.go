@@ -43,7 +43,7 @@ func (f AttemptStarted) apply(in *Incident, _ Event) {
 	in.Rollback.Proof, in.Rollback.ProvenAt = Proof{}, time.Time{} // of a plan that is past
 	// What the last attempt found about its own branch and tag is past.
 	for k := range in.Facts {
-		for _, own := range []string{"branch", "commit", "version", "tag", "approved", "change.", "merged.", "cluster.now"} {
+		for _, own := range []string{"branch", "commit", "review", "version", "tag", "approved", "change.", "merged.", "cluster.now"} {
 			if k == own || strings.HasPrefix(k, own+".") || strings.HasSuffix(own, ".") && strings.HasPrefix(k, own) {
 				delete(in.Facts, k)
 			}
@@ -159,28 +159,67 @@ type ItemSigned struct {
 	Commit  string `json:"commit,omitempty"`
 	Comment string `json:"comment,omitempty"`
 	Reject  bool   `json:"reject,omitempty"`
+	// Signed is the reviewer's own signature, which the event's actor took in; nil where
+	// the actor's account is the reviewer.
+	Signed *Signed `json:"signed,omitempty"`
+}
+
+// by is who signed, and with which key if with one.
+func (f ItemSigned) by(e Event) (person, key string) {
+	if f.Signed != nil {
+		return f.Signed.Person, f.Signed.Key
+	}
+	return who(e), ""
+}
+
+// evidenceKey names the evidence that holds the key of a signature.
+const evidenceKey = "signed by"
+
+// evidence is what can be looked at again.
+func (f ItemSigned) evidence() []Evidence {
+	out := []Evidence{{Name: "commit", Value: f.Commit}}
+	if s := f.Signed; s != nil {
+		out = append(out, Evidence{Name: evidenceKey, Value: s.Key}, Evidence{Name: "signer", Value: s.Principal},
+			Evidence{Name: "tag", Value: s.Statement.Tag}, Evidence{Name: "diff", Value: "SHA-256 " + s.Statement.Diff},
+			Evidence{Name: "signers' file", Value: "SHA-256 " + s.Signers})
+	}
+	return out
 }
 
 // Kind implements Fact.
 func (ItemSigned) Kind() string { return "item.signed" }
 
 func (f ItemSigned) apply(in *Incident, e Event) {
+	by, key := f.by(e)
 	in.onItem(f.Item, func(it *Item) {
 		if it.Started.IsZero() {
 			it.Started = e.Time
 		}
-		it.Status, it.By, it.Ended, it.Value = ItemDone, who(e), e.Time, f.Comment
-		it.Evidence = []Evidence{{Name: "commit", Value: f.Commit}}
-		it.Summary = who(e)
+		it.Status, it.By, it.Ended, it.Value, it.Problem = ItemDone, by, e.Time, f.Comment, nil
+		it.Evidence = f.evidence()
+		it.Summary = by
+		if key != "" {
+			it.Summary = "signed by " + key
+		}
 		if f.Reject {
 			it.Status = ItemFailed
-			it.Problem = &Problem{What: who(e) + " rejected the change", Why: f.Comment, Do: "Change it and ask again."}
+			it.Problem = &Problem{What: by + " rejected the change", Why: f.Comment, Do: "Change it and ask again."}
 		}
 	})
 	if !f.Reject {
 		set(&in.Facts, "approved", f.Commit)
-		set(&in.Facts, "approved.by", who(e))
+		set(&in.Facts, "approved.by", by)
+		set(&in.Facts, "approved.key", key)
+		set(&in.Facts, "approved.tag", f.tag())
 	}
+}
+
+// tag is the version that the approval is for, "" where it is for any.
+func (f ItemSigned) tag() string {
+	if f.Signed != nil {
+		return f.Signed.Statement.Tag
+	}
+	return ""
 }
 
 // ItemPassedOver overrides an item with a reason; it stays red for ever.

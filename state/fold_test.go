@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,30 @@ func open(t testing.TB, facts ...state.Fact) *state.Incident {
 	apply(t, in, declared())
 	apply(t, in, facts...)
 	return in
+}
+
+// TestTwoHostsFirstIncidentsAreTwo: IDs are counted on every host anew.
+func TestTwoHostsFirstIncidentsAreTwo(t *testing.T) {
+	seen := map[string]string{}
+	for name, change := range map[string]func(*state.Declared, *state.Event){
+		"one":            func(*state.Declared, *state.Event) {},
+		"another key":    func(f *state.Declared, _ *state.Event) { f.PublicKey = "mayday/INC-1+2" },
+		"unsigned there": func(f *state.Declared, e *state.Event) { f.PublicKey, e.Actor.Host = "", "bastion-2" },
+		"unsigned later": func(f *state.Declared, e *state.Event) { f.PublicKey, e.Time = "", t0.Add(time.Minute) },
+	} {
+		f, e := declared(), state.Event{Seq: 1, Time: t0, Actor: state.Actor{User: "alice", Host: "bastion-1"}}
+		f.PublicKey = "mayday/INC-1+1"
+		change(&f, &e)
+		e.Fact = f
+		in, again := new(state.Incident), new(state.Incident)
+		if err := errors.Join(in.Apply(e), again.Apply(e)); err != nil {
+			t.Fatal(err)
+		}
+		if old := seen[in.Mark]; old != "" || in.Mark != again.Mark || !strings.HasPrefix(in.Mark, "INC-1.") {
+			t.Errorf("%s: mark %q, again %q, that of %q", name, in.Mark, again.Mark, old)
+		}
+		seen[in.Mark] = name
+	}
 }
 
 func TestGapsAndEmptyEventsAreRefused(t *testing.T) {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -37,6 +38,7 @@ type Incident struct {
 	Drill       string    // the scenario's name; empty: a real incident
 	Clock       Clock
 	Runbook     string // the file it was declared with
+	Mark        string // names it where incidents of other hosts are too: "INC-20261122-01.5f2c9a01"
 	Policy      Policy
 	Policies    map[Severity]Policy // as the runbook had them at the declaration
 	Rota        map[string][]string // role to everybody who had it then, or who was given it since
@@ -46,9 +48,10 @@ type Incident struct {
 	RootCause   string
 	ActionItems []string
 
-	Steps    []Step // the current attempt's view of all 18
-	Attempt  int    // 0 before step 3 opens
-	Epoch    int    // raised by every rollback
+	Steps    []Step       // the current attempt's view of all 18
+	Playbook []PhaseState // what has to be done when, beside the steps
+	Attempt  int          // 0 before step 3 opens
+	Epoch    int          // raised by every rollback
 	Closed   []Attempt
 	Facts    map[string]string // what actions found: "baseline", "branch", "commit", "version", "tag"…
 	Probes   []Probe
@@ -68,6 +71,7 @@ type Incident struct {
 	Keeper   Actor
 	Warnings []string // said in red until the incident ends, newest last
 	Score    *Score
+	Review   Review // the meeting after it
 
 	Seq  uint64    // the last event applied
 	Last time.Time // its time
@@ -117,7 +121,7 @@ type Message struct {
 	ID       string
 	Channel  string
 	Audience string
-	Purpose  string // declared, update, page, acked, resolved, rollback, review, deployed, change
+	Purpose  string // declared, update, page, acked, resolved, rollback, review, deployed, change, meeting
 	Role     string // of a page: the level
 	Who      string // of a page: whom it calls
 	Text     string
@@ -148,11 +152,33 @@ type Score struct {
 	Acknowledge Duration `json:"acknowledge"`
 	Decide      Duration `json:"decide"`
 	Mitigate    Duration `json:"mitigate"`
-	Rollback    Duration `json:"rollback"` // from the regression to the verified rollback
+	Detect      Duration `json:"detect,omitempty"` // from the regression to the begin of the rollback
+	Rollback    Duration `json:"rollback"`         // from the regression to the verified rollback
 	MissedUpd   int      `json:"missed_updates"`
 	MissedEsc   int      `json:"missed_escalations"`
 	Overridden  int      `json:"overridden"`
 	Done        int      `json:"steps_done"`
+}
+
+// What of a drill's card counts how much, of 100.
+const (
+	pointsPassed  = 50 // it ended as the scenario should
+	pointsPages   = 20 // each page was answered in time
+	pointsUpdates = 15 // no status update was late
+	pointsWhole   = 15 // nothing was passed over
+	pointsMiss    = 5  // what each miss takes of its part
+)
+
+// Points make one number of the card, 0 to 100: 50 for the right end, 20 for pages, 15
+// for updates and 15 for leaving nothing out, 5 of which go with each miss. How fast it
+// was is not in it: that depends on the scenario, and stands beside it.
+func (s Score) Points() int {
+	sum := 0
+	if s.Passed {
+		sum = pointsPassed
+	}
+	part := func(whole, misses int) int { return max(whole-pointsMiss*misses, 0) }
+	return sum + part(pointsPages, s.MissedEsc) + part(pointsUpdates, s.MissedUpd) + part(pointsWhole, s.Overridden)
 }
 
 // Open reports whether the incident was declared and has not ended.
@@ -168,12 +194,20 @@ func (in *Incident) Step(no int) *Step {
 	return nil
 }
 
-// Item finds an item by its ID in the current attempt, nil where there is none.
+// Item finds an item by its ID in the current attempt or in the playbook, nil where
+// there is none.
 func (in *Incident) Item(id string) *Item {
 	for i := range in.Steps {
 		for j := range in.Steps[i].Items {
 			if in.Steps[i].Items[j].ID == id {
 				return &in.Steps[i].Items[j]
+			}
+		}
+	}
+	for i := range in.Playbook {
+		for j := range in.Playbook[i].Items {
+			if in.Playbook[i].Items[j].ID == id {
+				return &in.Playbook[i].Items[j]
 			}
 		}
 	}
@@ -223,6 +257,16 @@ func (in *Incident) Probe(name string) (Probe, bool) {
 	return Probe{}, false
 }
 
+// RankReaction is the worst case from a lasting change for the worse to the rollback that
+// a rank test pulls, of the slowest probe with one; 0: none has.
+func (in *Incident) RankReaction() Duration {
+	var worst Duration
+	for i := range in.Probes {
+		worst = max(worst, in.Probes[i].RankReaction)
+	}
+	return worst
+}
+
 // Callees gives whom a page for a role calls: who was given it, else everybody who
 // had it when the incident was declared.
 func (in *Incident) Callees(role string) []string {
@@ -246,6 +290,10 @@ func (in *Incident) Done() int {
 	return n
 }
 
+// Name is what services outside keep the incident apart from all others by: the mark, the
+// ID where there is none.
+func (in *Incident) Name() string { return cmp.Or(in.Mark, in.ID) }
+
 // Clone copies the incident so that the copy can be read while the original is
 // changed by its owner.
 func (in *Incident) Clone() *Incident {
@@ -254,6 +302,10 @@ func (in *Incident) Clone() *Incident {
 	out.Rota = maps.Clone(in.Rota)
 	out.ActionItems = slices.Clone(in.ActionItems)
 	out.Steps = cloneSteps(in.Steps)
+	out.Playbook = slices.Clone(in.Playbook)
+	for i := range out.Playbook {
+		out.Playbook[i].Items = slices.Clone(in.Playbook[i].Items)
+	}
 	out.Closed = slices.Clone(in.Closed) // never changed once closed
 	out.Facts = maps.Clone(in.Facts)
 	out.Probes = slices.Clone(in.Probes)

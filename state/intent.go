@@ -21,7 +21,8 @@ type (
 	// commands, Answer.Text a diff or a message. Nothing changes.
 	Preview struct {
 		Item string `json:"item"`
-		// Values are answers that the run will get too (a strategy, a version).
+		// Values are answers that the run will get too (a strategy, a version). For a
+		// sign-off "show" = "statement" asks for what a reviewer signs, and nothing else.
 		Values map[string]string `json:"values,omitempty"`
 	}
 	// Run starts an action. The answer comes when the intent is in the journal,
@@ -45,12 +46,18 @@ type (
 	}
 	// Sign signs an item off, or rejects. Refused for the author of the change, and
 	// where the newest commit is not the one that was looked at: its hash, or what that
-	// begins with; empty: the newest. The answer's line names what was signed.
+	// begins with; empty: the newest. The answer's lines name what was signed, and by
+	// which key. Where the runbook names signers an approval needs a Signature.
 	Sign struct {
 		Item    string `json:"item"`
 		Commit  string `json:"commit,omitempty"`
 		Comment string `json:"comment,omitempty"`
 		Reject  bool   `json:"reject,omitempty"`
+		// Signature is a reviewer's, of the incident's Statement, armored: whoever sends
+		// it may be anybody. Statement is what was signed, as they have it; optional: it
+		// tells what is another one.
+		Signature string `json:"signature,omitempty"`
+		Statement string `json:"statement,omitempty"`
 	}
 	// PassOver overrides an item; a reason is required.
 	PassOver struct {
@@ -88,13 +95,19 @@ type (
 	AddNote struct {
 		Text string `json:"text"`
 	}
+	// Recall asks for what the keeper remembers of probes from before its rings:
+	// Answer.Samples, of the past. Names that it does not know give nothing.
+	Recall struct {
+		Probes []string `json:"probes"`
+	}
 	// DraftUpdate renders the status update from its template: Answer.Text.
 	DraftUpdate struct {
 		Audience string `json:"audience,omitempty"`
 		Status   Status `json:"status,omitempty"`
 		ETA      string `json:"eta,omitempty"`
 	}
-	// PostUpdate sends a status update to every channel of the audience.
+	// PostUpdate sends a status update to every channel of the audience; Everybody is
+	// all of them, each in words of its own.
 	PostUpdate struct {
 		Audience string `json:"audience,omitempty"`
 		Status   Status `json:"status,omitempty"`
@@ -167,6 +180,9 @@ type (
 	}
 )
 
+// Everybody is the audience of a broadcast: team, stakeholders, customers and executives.
+const Everybody = "everybody"
+
 // Verb names.
 func (Preview) Verb() string     { return "item.preview" }
 func (Run) Verb() string         { return "item.run" }
@@ -181,6 +197,7 @@ func (SetSeverity) Verb() string { return "severity" }
 func (SetRole) Verb() string     { return "role" }
 func (HandOver) Verb() string    { return "role.hand-over" }
 func (AddNote) Verb() string     { return "note" }
+func (Recall) Verb() string      { return "probes.recall" }
 func (DraftUpdate) Verb() string { return "update.draft" }
 func (PostUpdate) Verb() string  { return "update.post" }
 func (Correct) Verb() string     { return "message.correct" }
@@ -209,6 +226,7 @@ func (SetSeverity) intent() {}
 func (SetRole) intent()     {}
 func (HandOver) intent()    {}
 func (AddNote) intent()     {}
+func (Recall) intent()      {}
 func (DraftUpdate) intent() {}
 func (PostUpdate) intent()  {}
 func (Correct) intent()     {}
@@ -229,6 +247,8 @@ type Answer struct {
 	Lines []string `json:"lines,omitempty"` // the exact commands, one a line
 	Text  string   `json:"text,omitempty"`  // a diff, a message, a sentence
 	Seq   uint64   `json:"seq,omitempty"`   // the last event that records the intent; 0 if none does
+	// Samples are what Recall asked for.
+	Samples []Sample `json:"samples,omitempty"`
 }
 
 var intents = map[string]func([]byte) (Intent, error){}
@@ -259,6 +279,7 @@ func init() {
 	admit[SetRole]()
 	admit[HandOver]()
 	admit[AddNote]()
+	admit[Recall]()
 	admit[DraftUpdate]()
 	admit[PostUpdate]()
 	admit[Correct]()

@@ -59,6 +59,8 @@ type Policy struct {
 	Offer   bool      `json:"offer_normal,omitempty" yaml:"offer"` // offer the normal release process
 	Repeat  Duration  `json:"repeat,omitempty" yaml:"repeat"`      // who does not answer is paged again this often; 0: every 5 minutes
 	AckFor  Duration  `json:"ack_for,omitempty" yaml:"ack_for"`    // an ack counts so long without a sign of life; 0: 30 minutes
+	// Playbook is what has to be done when, beside the checklist.
+	Playbook []Phase `json:"playbook,omitempty" yaml:"playbook"`
 }
 
 // LevelAt is one escalation level: a role, when everybody who has it is paged, and
@@ -104,10 +106,10 @@ func DefaultPolicy(s Severity) Policy {
 	switch s {
 	case 0:
 		return Policy{AtOnce: []string{OnCall, Senior, Manager, Commander},
-			Levels: []LevelAt{{Role: Executives, After: m(15)}}, Update: m(15), Monitor: m(240)}
+			Levels: []LevelAt{{Role: Executives, After: m(15)}}, Update: m(15), Monitor: m(240), Playbook: defaultPlaybook()}
 	case 1:
 		return Policy{AtOnce: []string{OnCall, Manager},
-			Levels: []LevelAt{{Role: Senior, After: m(15)}, {Role: Manager, After: m(30)}, {Role: Commander, After: m(60)}}, Update: m(15), Monitor: m(240)}
+			Levels: []LevelAt{{Role: Senior, After: m(15)}, {Role: Manager, After: m(30)}, {Role: Commander, After: m(60)}}, Update: m(15), Monitor: m(240), Playbook: defaultPlaybook()}
 	case 2:
 		return Policy{AtOnce: []string{OnCall},
 			Levels: []LevelAt{{Role: Senior, After: m(30)}, {Role: Manager, After: m(60)}, {Role: Commander, After: m(120)}}, Update: m(30), Monitor: m(120)}

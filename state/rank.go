@@ -119,6 +119,39 @@ func (p Probe) Ranked(now, old []float64) (Ranked, Verdict) {
 	return r, OK
 }
 
+// Slowest is how many bad readings in a row the test needs at worst until it says crit,
+// where each is worse than all before it by more than the margin of Worsened: RankLeast
+// at the beginning; later those that outweigh as many good ones as it remembers, against
+// a baseline of as few readings as it takes. 0: however many, it never says so.
+func (r Rank) Slowest() int {
+	p := Probe{Rank: &r}
+	old := alike(RankLeast)
+	for bad := 1; bad <= RankMost; bad++ {
+		if _, v := p.Ranked(turned(RankMost-bad, bad), old); v == Crit {
+			return max(bad, RankLeast)
+		}
+	}
+	return 0
+}
+
+// alike gives n values that differ just enough to be no ties.
+func alike(n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = 1 + 1e-9*(float64(i)+0.5)/float64(n)
+	}
+	return out
+}
+
+// turned gives good values as alike, and then bad ones just beyond the margin.
+func turned(good, bad int) []float64 {
+	out := alike(good)
+	for range bad {
+		out = append(out, 1.15)
+	}
+	return out
+}
+
 // Text says the outcome: "24 against 24 readings, p 0.0003, A12 0.93".
 func (r Ranked) Text() string {
 	return fmt.Sprintf("%d against %d readings, p %.2g, A12 %.2f", r.Now, r.Old, r.P, r.Effect)

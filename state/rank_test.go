@@ -214,3 +214,36 @@ func TestRankedNeedsMoreThanSignificance(t *testing.T) {
 		t.Errorf("the last case shows nothing: %s", r.Text())
 	}
 }
+
+// No test needs more bad readings than Slowest says, however many good ones came before
+// and however many it is compared with, and some test needs that many.
+func TestSlowest(t *testing.T) {
+	for _, r := range []Rank{{RankAlpha, RankEffect}, {0.1, 0.51}, {0.05, 0.9}, {1e-6, 0.71}, {1e-9, RankEffect}} {
+		p, worst := Probe{Rank: &r}, 0
+		for _, m := range []int{RankLeast, 33, RankMost} {
+			for good := 0; good <= RankMost; good += 4 {
+				n := slowest(p, good, m)
+				if n == 0 {
+					t.Fatalf("%+v: never, after %d good readings against %d", r, good, m)
+				}
+				worst = max(worst, n)
+			}
+		}
+		if got := r.Slowest(); got != worst {
+			t.Errorf("%+v: %d, but some test needs %d", r, got, worst)
+		}
+	}
+	if got := (Rank{1e-40, RankEffect}).Slowest(); got != 0 {
+		t.Errorf("at an alpha that no 60 readings reach: %d", got)
+	}
+}
+
+// slowest is how many bad readings after so many good ones it takes.
+func slowest(p Probe, good, olds int) int {
+	for bad := 1; bad <= RankMost; bad++ {
+		if _, v := p.Ranked(turned(min(good, RankMost-bad), bad), alike(olds)); v == Crit {
+			return bad
+		}
+	}
+	return 0
+}

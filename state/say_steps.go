@@ -52,8 +52,15 @@ func (f ItemSigned) say(_ *Incident, e Event) Saying {
 	if f.Commit != "" {
 		s.Text += " " + short(f.Commit)
 	}
+	if f.Signed != nil {
+		s.Text += " by " + f.Signed.Person + ", signed by " + f.Signed.Key
+	}
 	if e.Actor.Host != "" {
-		s.Text += " from " + e.Actor.User + "@" + e.Actor.Host
+		from := " from "
+		if f.Signed != nil {
+			from = ", taken in by "
+		}
+		s.Text += from + e.Actor.User + "@" + e.Actor.Host
 	}
 	s.Text = phrase(s.Text, f.Comment)
 	return s
@@ -67,10 +74,21 @@ func (f ItemUnneeded) say(in *Incident, _ Event) Saying {
 	return Saying{Tag: "check", Text: phrase(in.title(f.Item)+" not needed", f.Why), Tone: TonePast}
 }
 
+// machineFacts are the facts whose keys are no words; one that ends in a colon is followed
+// by its value.
+var machineFacts = map[string]string{"cluster.now": "in the cluster now:", "rollback.compared": "production compared with before the rollout"}
+
 func (f FactsFound) say(*Incident, Event) Saying {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(f.Facts)) {
-		parts = append(parts, k+" "+f.Facts[k])
+		text, ok := machineFacts[k]
+		if !ok {
+			text = k
+		}
+		if !ok || strings.HasSuffix(text, ":") {
+			text += " " + f.Facts[k]
+		}
+		parts = append(parts, text)
 	}
 	return Saying{Tag: "found", Text: strings.Join(parts, ", "), Tone: TonePast}
 }

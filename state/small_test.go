@@ -113,6 +113,30 @@ func TestSeriesIsARing(t *testing.T) {
 	}
 }
 
+// What a ring gives back is what it was given, to the last field.
+func TestSeriesKeepsAllOfASample(t *testing.T) {
+	full := state.Sample{Probe: "p", At: t0, Got: t0.Add(123456789), Value: math.Inf(-1), Verdict: state.Crit, Told: state.Warn, Text: "200 12ms", Past: true,
+		Lines: []string{"a", ""}, Parts: []state.Part{{Label: "v1", Value: 2, Verdict: state.OK}}}
+	v := reflect.ValueOf(full)
+	var all []state.Sample
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			t.Errorf("the test does not fill %s", v.Type().Field(i).Name)
+		}
+		alone := state.Sample{Probe: "p"}
+		reflect.ValueOf(&alone).Elem().Field(i).Set(v.Field(i))
+		all = append(all, alone)
+	}
+	all = append(all, full)
+	for _, x := range all {
+		s := state.NewSeries(1)
+		s.Add(x)
+		if got := s.At(0); !reflect.DeepEqual(got, x) {
+			t.Errorf("%+v is kept as %+v", x, got)
+		}
+	}
+}
+
 func TestSampleValuesSurviveJSON(t *testing.T) {
 	for _, v := range []float64{0, 1.5, -2, math.Inf(1), math.Inf(-1), math.MaxFloat64} {
 		in := state.Sample{Probe: "p", At: t0, Got: t0, Value: v, Verdict: state.Crit, Text: "x"}

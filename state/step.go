@@ -28,6 +28,17 @@ const (
 	ItemAsking      ItemStatus = "asking" // a gate waits for a person
 )
 
+// SignedWith gives the key of the SSH signature that signed the item off, such as
+// "ED25519 SHA256:w+qt…"; "" where there is none.
+func (it *Item) SignedWith() string {
+	for _, e := range it.Evidence {
+		if it.Kind == SignOff && e.Name == evidenceKey {
+			return e.Value
+		}
+	}
+	return ""
+}
+
 // Settled reports whether the status lets the flow go on.
 func (s ItemStatus) Settled() bool {
 	return s == ItemDone || s == ItemOverridden || s == ItemNotNeeded

@@ -62,6 +62,8 @@ func TestLinesReadWell(t *testing.T) {
 		{state.ProbeJudged{Sample: state.Sample{Probe: "error rate new", Verdict: state.NoData}}, "probe: error rate new is no-data", state.ToneUnknown, false},
 		{state.RollbackPrimed{Trigger: "R"}, "rollback: armed: R", state.ToneBad, true},
 		{state.RollbackFinished{Done: true, Verified: "v1.2.3 answered 50 of 50"}, "rollback: rolled back: v1.2.3 answered 50 of 50", state.ToneGood, true},
+		{state.FactsFound{Facts: map[string]string{"baseline": "v1.2.3", "cluster.now": "weights 75/25", "rollback.compared": "1"}},
+			"found: baseline v1.2.3, in the cluster now: weights 75/25, production compared with before the rollout", state.TonePast, false},
 		{state.NoteAdded{Text: "a\x1b[31mred\nb"}, "note: ared b", state.TonePlain, false},
 	} {
 		e := state.Event{Seq: in.Seq + 1, Time: in.Last.Add(time.Second), Actor: state.Actor{User: "alice"}, Fact: c.fact}

@@ -69,11 +69,14 @@ type Probe struct {
 	// Reach is how long after a bad event its readings may still look good: the window
 	// of a query, the interval of the scrape behind it. Reaction is the worst case from a
 	// bad event to the rollback that its readings pull; 0: they pull none.
-	Reach    Duration `json:"reach,omitempty"`
-	Reaction Duration `json:"reaction,omitempty"`
-	Role     Role     `json:"role,omitempty"`
-	Critical bool     `json:"critical,omitempty"` // one of the critical endpoints
-	Covers   string   `json:"covers,omitempty"`   // which of Covered it watches
+	// RankReaction is the same for its rank test, which notices what no threshold does,
+	// and later.
+	Reach        Duration `json:"reach,omitempty"`
+	Reaction     Duration `json:"reaction,omitempty"`
+	RankReaction Duration `json:"rank_reaction,omitempty"`
+	Role         Role     `json:"role,omitempty"`
+	Critical     bool     `json:"critical,omitempty"` // one of the critical endpoints
+	Covers       string   `json:"covers,omitempty"`   // which of Covered it watches
 	// Compare names the probe this one is shown beside ("error rate old"), and that
 	// gates compare it with.
 	Compare string `json:"compare,omitempty"`

@@ -41,6 +41,7 @@ func (e *Engine) Adopt(told []Told) error {
 	case len(in.Closed) < in.Attempt:
 		e.closeAttempt(in)
 	}
+	e.compareWithBefore()
 	return nil
 }
 

@@ -50,7 +50,7 @@ func (e *Engine) targetOfLocked(p undoing) (*state.Incident, *state.Rollout, err
 		return in, r, err
 	}
 	if e.rolling || in.Rollback.Status == state.RollbackRunning {
-		if in.Rollback.Database {
+		if e.rolling && e.whole || !e.rolling && in.Rollback.Database {
 			return in, r, err
 		}
 		return in, r, &state.Problem{Code: "rolling-back", What: "a rollback that keeps the database is running", Do: "Ask again when it has ended: then the database is taken back too."}

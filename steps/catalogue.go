@@ -158,13 +158,17 @@ func (c catalogue) test() []state.Item {
 }
 
 func (c catalogue) review() []state.Item {
+	how := "mayday approve, from their own account"
+	if c.rb.Signers != "" {
+		how = "an SSH signature, of what mayday approve --statement prints"
+	}
 	return []state.Item{
 		change("6.commit", "Committed for review", "with the hotfix message; an approval binds to this commit", "4.change", "5.focused"),
 		change("6.request", "Review requested", "in the senior reviewers' channel, with a clock", "6.commit"),
 		check("6.security", "Reviewed for security", "no new input trusted, nothing leaked", "6.commit"),
 		check("6.correct", "Reviewed for correctness", "not for style", "6.commit"),
 		{ID: "6.signoff", Kind: state.SignOff, Title: "Sign-off", Needs: []string{"6.commit"},
-			Help: "by somebody other than the author: mayday approve, from their own account"},
+			Help: "by somebody other than the author: " + how},
 	}
 }
 
@@ -280,7 +284,7 @@ func (c catalogue) spares() bool {
 
 func (c catalogue) report() []state.Item {
 	return []state.Item{
-		look("16.report", "Report", "made from the journal, with durations", state.ItemMonitor),
+		look("16.report", "Report", "report, knowledge-base article and alert-tuning list, made from the journal", state.ItemMonitor),
 		ask("16.lessons", "Lessons learned", "What did we learn?", state.ItemMonitor),
 		ask("16.improve", "Process improvements", "What do we do differently next time?", state.ItemMonitor),
 		check("16.shared", "Shared with the team", "", "16.report"),
@@ -297,11 +301,11 @@ func (c catalogue) mergeBack() []state.Item {
 
 func (c catalogue) after() []state.Item {
 	return []state.Item{
-		look("18.review", "Review meeting", "an invitation for 24 to 48 hours from now", state.ItemMonitor),
+		change("18.review", "Review meeting", "24 to 48 hours from now, in working hours; the team is told, and invited by mail", state.ItemMonitor),
 		ask("18.actions", "Action items", "What, who, by when?", state.ItemMonitor),
 		check("18.runbook", "Runbook updated", "what was missing tonight", state.ItemMonitor),
 		check("18.procedures", "Emergency procedures updated", "", state.ItemMonitor),
-		check("18.alerts", "Monitoring and alerts updated", "so that it is seen earlier", state.ItemMonitor),
+		check("18.alerts", "Monitoring and alerts updated", "so that it is seen earlier: report/alerts.md says where", state.ItemMonitor),
 		check("18.prevent", "Preventive measures planned", "tests, monitoring", state.ItemMonitor),
 		ask("18.cause", "Root cause; incident resolved", "The root cause, in one sentence", "17.push"),
 	}

@@ -151,7 +151,7 @@ func TestEveryRowHasItsItem(t *testing.T) {
 func TestEveryActionHasARunner(t *testing.T) {
 	wired := map[string]bool{"1.state": true, "2.room": true, "2.ticket": true, "3.baseline": true, "3.branch": true, "3.push": true, "4.change": true,
 		"6.commit": true, "7.version": true, "7.tag": true, "7.push": true, "10.channels": true, "13.delivered": true, "13.tracker": true, "16.report": true,
-		"17.merge": true, "17.push": true, "17.cleanup": true, "18.review": true}
+		"17.merge": true, "17.push": true, "17.cleanup": true}
 	commands := map[string]bool{}
 	for id := range CommandItems {
 		commands[id] = true

@@ -9,7 +9,7 @@ import (
 
 // Real-time beats of the keeper.
 const (
-	flushEvery  = time.Second            // samples reach the disk at least this often
+	retryEvery  = time.Second            // what the journal did not take is tried again this often
 	proveEvery  = 30 * time.Second       // the rollback plan is proven again this often
 	proveTime   = 20 * time.Second       // one proof's bound
 	clockFloor  = 20 * time.Millisecond  // a clock never spins faster
@@ -19,8 +19,8 @@ const (
 // keepClocks pages whom it is time to page. Deadlines are absolute times in
 // events, so a restart or a sleep loses none.
 func (e *Engine) keepClocks(ctx context.Context) {
-	flush := time.NewTicker(flushEvery)
-	defer flush.Stop()
+	retry := time.NewTicker(retryEvery)
+	defer retry.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var warned time.Time
@@ -28,16 +28,13 @@ func (e *Engine) keepClocks(ctx context.Context) {
 		changed := e.Changed()
 		// Looked at often and mostly for nothing: without a copy of the incident.
 		e.mu.Lock()
-		page, paging := nextPage(e.in)
 		update, updating := e.in.NextUpdate()
 		e.mu.Unlock()
 		now, wait := e.Now(), clockLonger
 		if updating && now.After(update) && !update.Equal(warned) && e.warnOfUpdate(update) {
 			warned = update
 		}
-		if paging && !now.Before(page) {
-			e.pageDue(now)
-		} else if paging {
+		if page, paging := e.pageWhoIsDue(now); paging && now.Before(page) {
 			wait = min(wait, e.o.Clock.Real(page.Sub(now)))
 		}
 		timer.Reset(max(wait, clockFloor))
@@ -52,13 +49,22 @@ func (e *Engine) keepClocks(ctx context.Context) {
 				return
 			case <-time.After(clockFloor):
 			}
-		case <-flush.C:
+		case <-retry.C:
 			e.catchUp()
-			if err := e.o.Samples.Flush(); err != nil {
-				e.tellJournal("samples are not kept: " + err.Error())
-			}
 		}
 	}
+}
+
+// pageWhoIsDue pages whom it is time to page, and says when the next page was due as it
+// looked; false: never.
+func (e *Engine) pageWhoIsDue(now time.Time) (due time.Time, ok bool) {
+	e.mu.Lock()
+	due, ok = nextPage(e.in)
+	e.mu.Unlock()
+	if ok && !now.Before(due) {
+		e.pageDue(now)
+	}
+	return due, ok
 }
 
 // prover proves the rollback plan again and again while there is something to take

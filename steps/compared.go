@@ -1,6 +1,8 @@
 package steps
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"mayday/state"
@@ -14,33 +16,16 @@ type compared struct {
 	old     func(probe string) (reading, bool) // nil: nothing is known of now
 }
 
-// base finds what a reading is compared with: the old version now, where the probe
-// names it and it can be seen; else what that was like before the rollout, else the
-// probe's own time before it.
+// base finds what a reading is compared with.
 func (c compared) base(p state.Probe, s state.Sample, label string) (state.Baseline, bool) {
-	of := func(name string, x state.Sample) (state.Baseline, bool) {
-		return state.Baseline{Of: name, At: x.At, Value: x.Value, Verdict: x.Verdict, Told: x.Told}, x.Verdict.Known()
-	}
-	if p.Compare != "" && c.old != nil {
-		if o, ok := c.old(p.Compare); ok && o.seen && o.sample.Verdict.Known() {
-			return of(p.Compare+" now", o.sample)
+	now := func(probe string) (state.Sample, bool) {
+		if c.old == nil {
+			return state.Sample{}, false
 		}
+		r, ok := c.old(probe)
+		return r.sample, ok && r.seen
 	}
-	if x, ok := s.Part(p.Old); ok && p.New != "" && x.Verdict.Known() {
-		return of(p.Old+" now", s.Of(p.Old))
-	}
-	// The old version has no traffic left: then what it was before counts.
-	if b, ok := c.before[p.Compare]; ok && p.Compare != "" {
-		return of(p.Compare+" before the rollout", b)
-	}
-	b, ok := c.before[p.Name]
-	if !ok {
-		return state.Baseline{}, false
-	}
-	if label != "" {
-		b = b.Of(label)
-	}
-	return of("before the rollout", b)
+	return p.Baseline(s, label, c.before, now)
 }
 
 // excused reports whether a bad reading is no worse than what it is compared with,
@@ -48,7 +33,7 @@ func (c compared) base(p state.Probe, s state.Sample, label string) (state.Basel
 func excused(p state.Probe, base state.Baseline, s state.Sample) bool {
 	ill := func(v state.Verdict) bool { return v == state.Warn || v == state.Crit }
 	then := state.Sample{Value: base.Value, Verdict: base.Verdict, Told: base.Told}
-	itself := base.Of == "before the rollout" && ill(base.Verdict)
+	itself := base.Of == state.BeforeRollout && ill(base.Verdict)
 	return (itself || ill(p.Judge(base.Value)) || ill(base.Told)) && p.NoWorse(then, s)
 }
 
@@ -63,7 +48,14 @@ func (c compared) rejudge(p state.Probe, s state.Sample) state.Sample {
 		return p.Against(base.Value).Rejudge(s)
 	}
 	if p.By == "" || p.New != "" || len(s.Parts) == 0 {
-		return by(s, "")
+		s = by(s, "")
+		for i, x := range s.Parts {
+			if x.Label == p.New && x.Verdict.Known() && s.Verdict.Known() {
+				s.Parts = slices.Clone(s.Parts)
+				s.Parts[i].Verdict = s.Verdict
+			}
+		}
+		return s
 	}
 	parts := make([]state.Part, len(s.Parts))
 	for i, x := range s.Parts {
@@ -77,98 +69,8 @@ func (c compared) rejudge(p state.Probe, s state.Sample) state.Sample {
 	return s
 }
 
-// ranked tests a reading's time since the gate began by rank, nil where its probe asks
-// for no such test. The old version counts in the same time; where that does not see
-// it often enough, and where the probe names nobody, in the window before the rollout.
-func (g *gate) ranked(l sight) *state.RankedBy {
-	p := l.probe
-	if p.Rank == nil || l.label != "" {
-		return nil
-	}
-	points := func(probe, label string) []state.Point {
-		if g.history == nil {
-			return nil
-		}
-		var seen []state.Sample
-		for _, s := range g.history(probe) {
-			if label != "" {
-				s = s.Of(label)
-			}
-			if !s.At.Before(g.from) {
-				seen = append(seen, s)
-			}
-		}
-		return state.Points(distinct(seen))
-	}
-	out := &state.RankedBy{Rank: *p.Rank, News: points(p.Name, p.New), Against: "before the rollout"}
-	switch {
-	case p.Compare != "":
-		out.Olds, out.Against = points(p.Compare, ""), p.Compare+" now"
-	case p.New != "":
-		out.Olds, out.Against = points(p.Name, p.Old), p.Old+" now"
-	}
-	if len(out.Olds) < state.RankLeast {
-		before, against := g.windows[p.Name][p.Old], "before the rollout"
-		if p.Compare != "" {
-			before, against = g.windows[p.Compare][""], p.Compare+" before the rollout"
-		}
-		if len(before) > len(out.Olds) {
-			out.Olds, out.Against = before, against
-		}
-	}
-	out.Ranked, out.Verdict = p.Ranked(values(out.News), values(out.Olds))
-	return out
-}
-
-// byRank says what a rank test asks for. Too few readings never pass: until they can
-// have come the gate waits, then it goes by the policy for no data.
-func (g *gate) byRank(l sight, r *state.RankedBy) (action, why string) {
-	st := g.streak(named(l) + " by rank")
-	switch r.Verdict {
-	case state.NoData:
-		*st = streak{counted: st.counted}
-		start := g.began
-		if g.from.After(start) {
-			start = g.from
-		}
-		why = named(l) + ": not enough data to compare by rank, " + r.Text() + " (" + r.Against + ")"
-		if l.now.Before(start.Add(time.Duration(state.RankLeast+1)*l.probe.Every.D() + l.policy.Patience.D())) {
-			return "wait", why
-		}
-		return l.policy.NoData, why
-	case state.OK:
-		*st = streak{counted: st.counted}
-		return "pass", ""
-	}
-	st.add(l.sample.At)
-	r.InARow = st.n
-	why = named(l) + " worse than " + r.Against + " by rank: " + r.Text()
-	if st.n < l.policy.Consecutive {
-		return "wait", why
-	}
-	return l.policy.Crit, why
-}
-
-// distinct drops readings of the same data, which prove nothing twice.
-func distinct(all []state.Sample) []state.Sample {
-	var out []state.Sample
-	for _, s := range all {
-		if len(out) == 0 || !out[len(out)-1].At.Equal(s.At) {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func values(points []state.Point) []float64 {
-	out := make([]float64, len(points))
-	for i, p := range points {
-		out[i] = p.Value
-	}
-	return out
-}
-
-// beforeSpan is the incident time before the rollout that it is compared with.
+// beforeSpan is the incident time before the rollout that it is compared with; rank tests
+// may need more of it: windowSpan.
 const beforeSpan = 5 * time.Minute
 
 // before gives for every probe that is known now what its last five minutes were
@@ -193,10 +95,10 @@ func (e *Engine) before() state.BeforeMeasured {
 		if !r.seen || p.Role == state.RoleNew && p.By == "" {
 			continue
 		}
-		window := e.series[p.Name].Since(now.Add(-beforeSpan))
+		window, wide := e.series[p.Name].Since(now.Add(-beforeSpan)), e.series[p.Name].Since(now.Add(-windowSpan(p)))
 		s := r.sample
 		if p.New != "" {
-			s, window = s.Of(p.Old), of(window, p.Old)
+			s, window, wide = s.Of(p.Old), of(window, p.Old), of(wide, p.Old)
 		}
 		if !s.Verdict.Known() {
 			continue
@@ -205,7 +107,7 @@ func (e *Engine) before() state.BeforeMeasured {
 			s = typical
 		}
 		s.Parts = nil
-		keep(p, p.Old, window)
+		keep(p, p.Old, wide)
 		for _, x := range r.sample.Parts {
 			part := of(e.series[p.Name].Since(now.Add(-beforeSpan)), x.Label)
 			if typical, ok := p.Typical(part); ok {
@@ -216,6 +118,38 @@ func (e *Engine) before() state.BeforeMeasured {
 		out.Readings[p.Name] = s
 	}
 	return out
+}
+
+// scarce warns before a rollout of probes that gates ask and of which less is known from
+// before it than a gate wants in a row: what is ill already may look new then, and a good
+// fix be taken back. So it is where the keeper has just begun, and its source remembers
+// nothing.
+func (e *Engine) scarce() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var few []string
+	var wait time.Duration
+	now := e.Now()
+	for _, p := range e.in.Probes {
+		itself := p.Role == state.RoleAll && p.Compare == "" && p.Rank == nil
+		if !itself && (p.New == "" || p.Role == state.RoleDisplay) {
+			continue
+		}
+		window := e.series[p.Name].Since(now.Add(-beforeSpan))
+		if p.New != "" {
+			window = of(window, p.Old)
+		}
+		if missing := e.o.Runbook.GateOf(p.Name).Consecutive - len(state.Points(window)); missing > 0 {
+			few = append(few, p.Name)
+			wait = max(wait, time.Duration(missing)*p.Every.D())
+		}
+	}
+	if len(few) == 0 {
+		return nil
+	}
+	// What to do comes first: a narrow screen cuts the rest.
+	return []string{fmt.Sprintf("wait %s: what is ill already may count as new, hardly anything is known from before the rollout of %s",
+		state.Duration(wait), list(few))}
 }
 
 // of gives the samples of one label.

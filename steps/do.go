@@ -48,8 +48,12 @@ func (e *Engine) do(ctx context.Context, actor state.Actor, intent state.Intent)
 		return state.Answer{}, e.cancelItem(actor, v.Item)
 	case state.GoOn:
 		return e.goOn(actor, v)
+	case state.Sign:
+		return e.sign(ctx, actor, v)
 	case state.DraftUpdate:
 		return e.draftUpdate(v)
+	case state.Recall:
+		return e.recall(v), nil
 	case state.PostUpdate:
 		return e.postUpdate(actor, v)
 	case state.Correct:
@@ -65,8 +69,6 @@ func (e *Engine) doSimple(actor state.Actor, intent state.Intent) (state.Answer,
 		return e.tick(actor, v)
 	case state.Untick:
 		return e.untick(actor, v)
-	case state.Sign:
-		return e.sign(actor, v)
 	case state.PassOver:
 		return e.passOver(actor, v)
 	case state.Decide:
@@ -74,7 +76,7 @@ func (e *Engine) doSimple(actor state.Actor, intent state.Intent) (state.Answer,
 	case state.SetSeverity:
 		return e.simple(actor, open, state.SeverityChanged{To: v.To, Reason: e.clean(v.Reason), Policy: e.policy(v.To)})
 	case state.SetRole:
-		return e.simple(actor, open, state.RoleAssigned{Role: e.clean(v.Role), Person: e.clean(v.Person)})
+		return e.setRole(actor, v)
 	case state.HandOver:
 		return e.handOver(actor, v)
 	case state.AddNote:
@@ -225,28 +227,6 @@ func (e *Engine) decide(actor state.Actor, v state.Decide) (state.Answer, error)
 	}, state.ItemChecked{Item: "1.decision", Value: v.Choice}, state.DecisionMade{Choice: v.Choice, Rationale: e.clean(v.Rationale)})
 }
 
-func (e *Engine) sign(actor state.Actor, v state.Sign) (state.Answer, error) {
-	commit := e.Incident().Facts["commit"]
-	answer, err := e.simple(actor, func(in *state.Incident) error {
-		if err := free(v.Item, state.SignOff)(in); err != nil {
-			return err
-		}
-		if now := in.Facts["commit"]; now != commit || v.Commit != "" && !strings.HasPrefix(now, v.Commit) {
-			return &state.Problem{Code: "moved-on", What: "the change is another one by now", Why: "the newest commit is " + now,
-				Do: "Look at the diff again, then sign."}
-		}
-		if e.wrote(in, actor.User) {
-			return &state.Problem{Code: "own-change", What: "the author cannot sign their own change",
-				Why: actor.User + " committed it", Do: "Somebody else runs: mayday approve. Or override the sign-off with a reason."}
-		}
-		return nil
-	}, state.ItemSigned{Item: v.Item, Commit: commit, Comment: e.clean(v.Comment), Reject: v.Reject})
-	if err == nil {
-		answer.Lines = []string{"commit " + commit}
-	}
-	return answer, err
-}
-
 func (e *Engine) passOver(actor state.Actor, v state.PassOver) (state.Answer, error) {
 	reason := e.clean(v.Reason)
 	if reason == "" {
@@ -298,25 +278,6 @@ func untouched(in *state.Incident) error {
 			Do: "Roll back first, or go on and resolve the incident."}
 	}
 	return nil
-}
-
-// wrote reports whether an account ran the commit in this attempt, be it that
-// somebody else ran it again after. It needs mu.
-func (e *Engine) wrote(in *state.Incident, user string) bool {
-	if c := in.Item(itemCommit); c != nil && c.By == user {
-		return true
-	}
-	for i := len(e.events) - 1; i >= 0; i-- {
-		switch f := e.events[i].Fact.(type) {
-		case state.AttemptStarted:
-			return false
-		case state.ItemStarted:
-			if f.Item == itemCommit && e.events[i].Actor.User == user {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (e *Engine) untick(actor state.Actor, v state.Untick) (state.Answer, error) {

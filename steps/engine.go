@@ -38,7 +38,8 @@ type Messenger interface {
 	Corrects(channel string) bool // it can change what it has sent
 }
 
-// Samples keeps the readings for replay. Add must not block on the disk.
+// Samples keeps the readings for replay, and for the next keeper. Add must not block on
+// the disk; Flush hands what was added to the operating system, and may wait for it.
 type Samples interface {
 	// A notice is something to tell the operator once: that the recording is thinned.
 	Add(samples ...state.Sample) (notice string, err error)
@@ -54,6 +55,7 @@ type Options struct {
 	Strategies map[string]Strategy // by name
 	Traffic    Traffic             // optional
 	Checker    Checker
+	Signers    Signers // optional: then an approval needs no signature
 	Messenger  Messenger
 	Samples    Samples
 	Output     func(run string) (io.WriteCloser, error) // where a run's output is kept
@@ -70,9 +72,18 @@ type Options struct {
 	// Past are recorded samples, oldest first: what was seen under the last keeper is on
 	// screen again, and a first reading is compared with it. Optional.
 	Past []state.Sample
+	// Papers writes what remains of an incident into its folder (the report, the
+	// knowledge-base article, the alert-tuning list, the review's invitation), each as a
+	// whole, and gives them as evidence, by the names of Paper…. The samples are on the
+	// disk. Optional.
+	Papers func(in *state.Incident, events []state.Event) ([]state.Evidence, error)
 	// Background runs beside the Engine from Start to Close, which waits for it:
 	// the outbox, the hub. An error is journaled as a warning.
 	Background []func(ctx context.Context, e *Engine) error
+	// Urgent is what this process became the keeper for, where that is a rollback: it
+	// begins before anything else does. The answer to it is that to the same intent by
+	// Do, which does it no second time. Optional.
+	Urgent *state.Fire
 }
 
 // Engine is the single owner of everything that acts in one incident. It folds the
@@ -106,6 +117,7 @@ type Engine struct {
 
 	undone  string        // the rollout that was taken back last
 	rolling bool          // a rollback is in its lane
+	whole   bool          // it takes the database back too
 	lane    chan struct{} // closed when every rollback so far has ended; nil before the first
 	leaving bool          // Close has begun: the next keeper answers
 	ended   bool          // nothing new starts any more
@@ -113,6 +125,9 @@ type Engine struct {
 	poke    chan struct{} // what runs by itself may have become possible
 	relook  chan struct{} // what is known of the last release may have changed
 	reprove chan struct{} // a stage has changed what the rollback plan starts from
+	added   chan struct{} // there are samples to write
+
+	begun chan struct{} // closed once what runs by itself runs
 
 	ctx    context.Context // ends the actions
 	cancel context.CancelFunc
@@ -133,7 +148,7 @@ func NewEngine(o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, turn: make(chan struct{}, 1), in: in, events: append([]state.Event(nil), o.History...),
 		series: map[string]*state.Series{}, running: map[string]*work{},
-		subs: map[*subscriber]struct{}{}, changed: make(chan struct{}), poke: make(chan struct{}, 1), relook: make(chan struct{}, 1), reprove: make(chan struct{}, 1)}
+		subs: map[*subscriber]struct{}{}, changed: make(chan struct{}), begun: make(chan struct{}), poke: make(chan struct{}, 1), relook: make(chan struct{}, 1), reprove: make(chan struct{}, 1), added: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.remember(o.Past)
 	return e, nil
@@ -153,6 +168,29 @@ func (e *Engine) Start() error {
 		e.must(e.o.Actor, started) // a rollback half way does not wait for a disk
 	}
 	e.pickUp()
+	if u := e.o.Urgent; u != nil && e.wanted(u.Version) == nil {
+		_ = e.fireByHand(e.o.Actor, undoing{u.Trigger, u.WithDatabase}) // Do says why not
+	}
+	e.mu.Lock()
+	lane, rolling := e.lane, e.rolling
+	e.mu.Unlock()
+	if !rolling {
+		e.begin()
+		return nil
+	}
+	e.spawn(func() { within(headStart, lane); e.begin() })
+	return nil
+}
+
+// headStart is what a rollback that begins with its keeper gets before everything that
+// runs by itself (real time): it is what somebody waits for, and a second later there
+// are still clocks, probes and pages.
+const headStart = time.Second
+
+// begin starts all that runs by itself.
+func (e *Engine) begin() {
+	e.lookAround()
+	e.compareWithBefore()
 	for _, b := range e.o.Background {
 		e.spawn(func() {
 			if err := b(e.ctx, e); err != nil && !errors.Is(err, context.Canceled) {
@@ -161,7 +199,9 @@ func (e *Engine) Start() error {
 		})
 	}
 	e.layProbes()
+	e.pageWhoIsDue(e.Now())
 	e.spawn(func() { e.keepClocks(e.ctx) })
+	e.spawn(func() { e.recorder(e.ctx) })
 	e.spawn(func() { e.prover(e.ctx) })
 	e.spawn(func() { e.watchRelease(e.ctx) })
 	e.spawn(func() { e.sentry(e.ctx) })
@@ -169,7 +209,21 @@ func (e *Engine) Start() error {
 	// remote before it starts must not keep them waiting.
 	e.spawn(e.runAutos)
 	e.autos()
-	return nil
+	close(e.begun)
+}
+
+// Settle waits until no rollback runs and what runs by itself has begun, or until ctx
+// ends: whom the keeper has to tell by then is in its messages.
+func (e *Engine) Settle(ctx context.Context) {
+	over := make(chan struct{})
+	go func() { defer close(over); e.lanes() }() // a rollback ends, at the latest in its own time
+	for _, c := range []<-chan struct{}{over, e.begun} {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // spawn runs f in a goroutine that Close waits for; after Close not at all.
@@ -261,10 +315,11 @@ func (e *Engine) lanes() {
 	}
 }
 
-// inLane runs a rollback beside everything else. It needs mu.
-func (e *Engine) inLane(f func()) {
+// inLane runs a rollback beside everything else; database: it takes that back too. It
+// needs mu.
+func (e *Engine) inLane(database bool, f func()) {
 	before, done := e.lane, make(chan struct{})
-	e.lane, e.rolling = done, true
+	e.lane, e.rolling, e.whole = done, true, database
 	go func() {
 		defer close(done)
 		if err := guarded(f); err != nil {

@@ -15,20 +15,31 @@ const lateBy = time.Minute
 func (e *Engine) ack(actor state.Actor, role string) (state.Answer, error) {
 	in := e.Incident()
 	var facts []state.Fact
+	var taken []string
 	other := ""
 	for _, l := range in.Levels {
 		switch {
-		case l.Paged.IsZero() || role != "" && role != l.Role:
+		case l.Paged.IsZero() || role != "" && !strings.EqualFold(role, l.Role):
 		case l.Acked.IsZero() || l.AckBy == actor.User:
 			facts = append(facts, state.LevelAcked{Role: l.Role})
+			if !slices.Contains(taken, l.Role) {
+				taken = append(taken, l.Role)
+			}
 		default:
-			other = l.AckBy + " has it as " + l.Role
+			other = e.nameOf(l.AckBy) + " has it as " + l.Role
 		}
 	}
 	if len(facts) == 0 {
+		if _, err := e.roleOf(in, role); role != "" && err != nil {
+			return state.Answer{}, err
+		}
 		return state.Answer{}, &state.Problem{What: "no page waits for an acknowledgement", Why: other}
 	}
-	return e.simple(actor, open, facts...)
+	a, err := e.simple(actor, open, facts...)
+	if err == nil {
+		a.Lines, a.Text = taken, "it lapses "+state.Duration(in.Policy.AckLasts()).String()+" after your last sign of life"
+	}
+	return a, err
 }
 
 func (e *Engine) escalate(actor state.Actor, role string) (state.Answer, error) {
@@ -39,6 +50,10 @@ func (e *Engine) escalate(actor state.Actor, role string) (state.Answer, error) 
 			return state.Answer{}, &state.Problem{What: "every level has been paged", Do: "Name a role to page it again."}
 		}
 		role = next.Role
+	}
+	role, err := e.roleOf(in, role)
+	if err != nil {
+		return state.Answer{}, err
 	}
 	level := state.Level{Role: role}
 	for _, l := range in.Levels {
@@ -57,6 +72,10 @@ func (e *Engine) handOver(actor state.Actor, v state.HandOver) (state.Answer, er
 		return state.Answer{}, &state.Problem{What: "a hand-over needs a role and a person"}
 	}
 	in := e.Incident()
+	role, err := e.roleOf(in, role)
+	if err != nil {
+		return state.Answer{}, err
+	}
 	if !e.onTeam(in, to) {
 		return state.Answer{}, &state.Problem{What: fmt.Sprintf("nobody here is called %q", to), Why: "the runbook's people are " + list(e.names()),
 			Do: "Use a name of those; or give the role without a page: role " + role + "=" + to}
@@ -141,6 +160,9 @@ func (e *Engine) join(in *state.Incident) string {
 	return cockpit
 }
 
+// PageDue pages whom it is time to page. An Engine that was started does so by itself.
+func (e *Engine) PageDue() { e.pageDue(e.Now()) }
+
 // pageDue pages every level whose time has come, and again whom nobody
 // acknowledged or whose ack has lapsed; after a sleep each person gets one page.
 func (e *Engine) pageDue(now time.Time) {
@@ -224,12 +246,17 @@ func (e *Engine) snooze(actor state.Actor, v state.Snooze) (state.Answer, error)
 	if d := v.For.D(); d <= 0 || d > 24*time.Hour {
 		return state.Answer{}, &state.Problem{What: "a snooze lasts more than nothing and at most a day"}
 	}
-	return e.simple(actor, func(in *state.Incident) error {
-		for _, l := range in.Levels {
-			if l.Role == v.Role {
-				return open(in)
-			}
+	var levels []string
+	role := e.clean(v.Role)
+	for _, l := range e.Incident().Levels {
+		if strings.EqualFold(l.Role, role) {
+			role = l.Role
 		}
-		return &state.Problem{What: fmt.Sprintf("there is no level %q", e.clean(v.Role)), Do: "mayday show lists them."}
-	}, state.LevelSnoozed{Role: v.Role, Until: e.Now().Add(v.For.D())})
+		levels = append(levels, l.Role)
+	}
+	if !slices.Contains(levels, role) {
+		slices.Sort(levels)
+		return state.Answer{}, &state.Problem{Code: "usage", What: fmt.Sprintf("there is no level %q", role), Do: "There are: " + list(slices.Compact(levels)) + "."}
+	}
+	return e.simple(actor, open, state.LevelSnoozed{Role: role, Until: e.Now().Add(v.For.D())})
 }

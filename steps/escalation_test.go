@@ -285,3 +285,38 @@ func TestHandOver(t *testing.T) {
 		}
 	})
 }
+
+// A slip of the finger makes no role, calls nobody, and says which roles there are; how
+// a role's letters are written does not matter.
+func TestARoleIsOneThatThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(_ *rig, o *Options) {
+			o.Runbook.People = []runbook.Person{{Name: "Otto", Roles: []string{state.OnCall, "dba"}}, {Name: "Olga", Roles: []string{state.Senior}}}
+		})
+		defer r.bye()
+		r.until("called", func(in *state.Incident) bool { return len(pagesOf(in)) > 0 })
+		for _, bad := range []state.Intent{state.SetRole{Role: "drivr", Person: "Olga"}, state.HandOver{Role: "drivr", To: "Olga"}, state.Escalate{Role: "drivr"},
+			state.Ack{Role: "drivr"}, state.Snooze{Role: "drivr", For: state.Duration(time.Minute)}} {
+			err := r.do(bad)
+			if !state.HasCode(err, "usage") || !strings.Contains(err.Error(), `"drivr"`) || !strings.Contains(err.Error(), state.Manager) {
+				t.Errorf("%+v: %v", bad, err)
+			}
+		}
+		for _, e := range r.Events() {
+			if b, err := e.MarshalJSON(); err != nil || strings.Contains(string(b), "drivr") {
+				t.Errorf("%v: %s", err, b)
+			}
+		}
+		a, err := r.Do(t.Context(), state.Actor{User: "alice"}, state.SetRole{Role: "Driver", Person: "Zed"})
+		if err != nil || !strings.Contains(a.Text, `nobody "Zed"`) || r.Incident().Roles[state.Driver] != "Zed" {
+			t.Errorf("%v %+v %v", err, a, r.Incident().Roles)
+		}
+		r.must(r.do(state.SetRole{Role: "DBA", Person: "Otto"}))
+		r.must(r.do(state.Escalate{Role: "Senior Engineer"}))
+		r.must(r.do(state.Snooze{Role: "SENIOR engineer", For: state.Duration(time.Minute)}))
+		a, err = r.Do(t.Context(), state.Actor{User: "alice"}, state.Ack{Role: "Senior engineer"})
+		if err != nil || len(a.Lines) != 1 || a.Lines[0] != state.Senior || !strings.Contains(a.Text, "30m") {
+			t.Errorf("%v %+v", err, a)
+		}
+	})
+}

@@ -73,6 +73,8 @@ type world struct {
 	weight  int
 	version string // of stable
 	epoch   int    // the highest fence seen
+	asked   []Order
+	fences  []Fence
 	stages  []state.Stage
 	failAt  int // stage that returns fail
 	fail    error
@@ -82,7 +84,10 @@ type world struct {
 }
 
 func (w *world) Name() string { return "canary" }
-func (w *world) Plan(context.Context, Order) (state.Plan, error) {
+func (w *world) Plan(_ context.Context, o Order) (state.Plan, error) {
+	w.mu.Lock()
+	w.asked = append(w.asked, o)
+	w.mu.Unlock()
 	return state.Plan{ID: "r1", Version: "v1.2.4", Target: "v1.2.3", Stages: w.stages,
 		Inverse: []state.Op{{ID: "traffic", Title: "weights back", Command: "kubectl patch"}}}, nil
 }
@@ -95,6 +100,7 @@ func (w *world) Look(context.Context, state.Plan) ([]string, error) {
 func (w *world) Stage(ctx context.Context, p state.Plan, i int, f Fence, _ io.Writer) (Effect, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.fences = append(w.fences, f)
 	if f.Epoch < w.epoch {
 		return Effect{}, ErrFenced
 	}
@@ -107,7 +113,7 @@ func (w *world) Stage(ctx context.Context, p state.Plan, i int, f Fence, _ io.Wr
 func (w *world) Rollback(_ context.Context, p state.Plan, f Fence, report func(state.RollbackOp)) (Verification, error) {
 	report(state.RollbackOp{Op: "traffic", Status: state.ItemRunning})
 	w.mu.Lock() // never held over report: it may wait for the journal
-	w.epoch = f.Epoch
+	w.epoch, w.fences = f.Epoch, append(w.fences, f)
 	err := w.rollErr
 	if err == nil {
 		w.weight, w.version, w.undone = 0, p.Target, w.undone+1

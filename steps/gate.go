@@ -28,6 +28,8 @@ type gate struct {
 	history func(probe string) []state.Sample // the newest, for rank tests; nil: there are none
 	hold    time.Duration
 
+	accepted []string // probes whose rank test may lack readings: a person said so
+
 	from    time.Time // a reading from before says nothing of what is judged here
 	began   time.Time // the first look
 	blind   time.Time // something is not known since; zero: all is
@@ -61,6 +63,9 @@ func newGate(policy runbook.Gate, hold time.Duration, before map[string]state.Sa
 func (e *Engine) newGate(hold time.Duration, in *state.Incident) *gate {
 	g := newGate(e.o.Runbook.Gate, hold, in.Before, e.readingNow)
 	g.windows, g.own, g.history = in.Windows, e.o.Runbook.GateOf, e.recent
+	if r := in.Production(); r != nil {
+		g.accepted = r.Unranked
+	}
 	return g
 }
 
@@ -180,7 +185,7 @@ type sight struct {
 // single says what one reading asks for, and why.
 func (g *gate) single(l sight) state.Judged {
 	p, s := l.probe, l.sample
-	j := state.Judged{Probe: p.Name, Label: l.label, Query: p.Query, Warn: p.Warn, Crit: p.Crit, Below: p.Below, For: p.For,
+	j := state.Judged{Probe: p.Name, Label: l.label, Query: p.Query, Unit: p.Unit, Warn: p.Warn, Crit: p.Crit, Below: p.Below, For: p.For,
 		Consecutive: l.policy.Consecutive}
 	if l.seen {
 		j.At, j.Got, j.Value, j.Verdict, j.Told, j.Text = s.At, s.Got, s.Value, s.Verdict, s.Told, s.Text
@@ -188,8 +193,11 @@ func (g *gate) single(l sight) state.Judged {
 	j.Answer, j.Why = g.answer(l, &j)
 	if j.Rank = g.ranked(l); j.Rank != nil && l.seen && s.Verdict.Known() && !s.At.Before(g.from) {
 		answer, why := g.byRank(l, j.Rank)
-		if rank(answer) > rank(j.Answer) {
+		switch {
+		case rank(answer) > rank(j.Answer):
 			j.Answer, j.Why, j.Excused = answer, why, false
+		case answer == j.Answer && j.Why == "":
+			j.Why = why
 		}
 	}
 	return j

@@ -147,3 +147,76 @@ func TestGateByRank(t *testing.T) {
 		t.Errorf("judged again: %+v, was %+v", again, d.judged[0].Rank.Ranked)
 	}
 }
+
+// The old version that answers no more, or too rarely, counts with what is known of it
+// from earlier: its newest readings, before the rollout and during it.
+func TestGateRanksAgainstWhatIsKnownOfTheOldVersion(t *testing.T) {
+	p := errorRate("latency new", state.RoleNew)
+	p.Unit, p.Warn, p.Crit, p.Compare = "ms", nil, nil, "latency old"
+	p.Rank = &state.Rank{Alpha: state.RankAlpha, Effect: state.RankEffect}
+	const from = 100 // of the readings, one a second
+	for name, c := range map[string]struct {
+		isNew       float64
+		before, now int // readings of the old version
+		want        state.GateState
+	}{
+		"both, alike":        {100, 12, 12, state.GatePassed},
+		"both, worse":        {130, 12, 12, state.GateFailed},
+		"only before, worse": {130, 20, 0, state.GateFailed},
+		"too few of both":    {130, 9, 10, state.GateWaiting},
+	} {
+		g := newGate(defaultGate(), 0, nil, nil)
+		g.from = seconds(from)
+		window := make([]state.Point, 0, c.before)
+		for i := range c.before {
+			window = append(window, state.Point{At: seconds(i), Value: 100 + float64(i%7)})
+		}
+		g.windows = map[string]map[string][]state.Point{p.Compare: {"": window}}
+		g.history = func(probe string) (out []state.Sample) {
+			start, n, value := from, 30, c.isNew
+			if probe == p.Compare {
+				start, n, value = from-c.now, c.now, 100 // all from before this gate
+				if c.before > 0 {                        // what the window holds is in the ring, too
+					out = append(out, state.Sample{Probe: probe, At: seconds(0), Value: 100, Verdict: state.OK})
+				}
+			}
+			for i := range n {
+				out = append(out, state.Sample{Probe: probe, At: seconds(start + i), Value: value + float64(i%7), Verdict: state.OK})
+			}
+			return out
+		}
+		var d decision
+		for i := range 3 {
+			d = g.judge(seconds(from+30+i), []reading{lookAt(p, from+30+i, c.isNew)})
+		}
+		if r := d.judged[0].Rank; d.state != c.want || r.Old != c.before+c.now || r.Against != "latency old until now" {
+			t.Errorf("%s: %s %v, against %d readings of %s", name, d.state, d.reasons, r.Old, r.Against)
+		}
+	}
+}
+
+// What was too little before the rollout stays too little: the gate asks at once instead
+// of waiting, whatever "wait" says, and passes where that was accepted.
+func TestGateAsksAtOnceForARankTestThatNeverComes(t *testing.T) {
+	p := errorRate("latency", state.RoleAll)
+	p.Unit, p.Warn, p.Crit = "ms", nil, nil
+	p.Rank = &state.Rank{Alpha: state.RankAlpha, Effect: state.RankEffect}
+	for policy, want := range map[string]state.GateState{"ask": state.GateAsking, "wait": state.GateAsking, "pass": state.GatePassed, "rollback": state.GateFailed} {
+		rules := defaultGate()
+		rules.NoData = policy
+		g := newGate(rules, 0, nil, nil)
+		g.windows = map[string]map[string][]state.Point{p.Name: {"": make([]state.Point, state.RankLeast-1)}}
+		d := g.judge(seconds(5), []reading{lookAt(p, 5, 100)})
+		if d.state != want || policy != "pass" && !strings.Contains(list(d.reasons), "0 against 19 readings, 20 are needed (before the rollout); no more will come: accept that, or roll back") {
+			t.Errorf("%s: %s %v", policy, d.state, d.reasons)
+		}
+		g.accepted = []string{p.Name}
+		if d = g.judge(seconds(10), []reading{lookAt(p, 10, 100)}); d.state != state.GatePassed || !strings.Contains(list(d.excused), "not enough data to compare by rank") {
+			t.Errorf("%s, accepted: %s %v %v", policy, d.state, d.reasons, d.excused)
+		}
+		g.windows[p.Name][""] = append(g.windows[p.Name][""], state.Point{At: seconds(-1)})
+		if d = g.judge(seconds(15), []reading{lookAt(p, 15, 100)}); d.state != state.GateWaiting {
+			t.Errorf("%s: with enough of before it waits for its own: %s %v", policy, d.state, d.reasons)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func (e *Engine) preview(ctx context.Context, v state.Preview) (state.Answer, er
 		return state.Answer{}, &state.Problem{What: fmt.Sprintf("there is no item %q", v.Item)}
 	}
 	if it.Kind != state.Action {
-		return e.previewSign(ctx, in, it)
+		return e.previewSign(ctx, in, it, v.Values)
 	}
 	// What could not be run must not be offered; where it runs, there is something to see.
 	if err := runnable(it.ID)(in); it.Changes && err != nil && !state.HasCode(err, "running") {
@@ -74,19 +74,6 @@ func (e *Engine) preview(ctx context.Context, v state.Preview) (state.Answer, er
 		return state.Answer{}, err
 	}
 	return state.Answer{Lines: p.Commands, Text: p.Text}, nil
-}
-
-// previewSign shows what is signed: the diff that the budget measured.
-func (e *Engine) previewSign(ctx context.Context, in *state.Incident, it *state.Item) (state.Answer, error) {
-	a, ok := e.o.Actions["4.change"]
-	if it.Kind != state.SignOff || !ok {
-		return state.Answer{Text: it.Help}, nil
-	}
-	p, err := a.Preview(ctx, e.job(in, in.Item("4.change"), "", nil))
-	if err != nil {
-		return state.Answer{}, err
-	}
-	return state.Answer{Text: p.Text, Lines: []string{"commit " + in.Facts["commit"]}}, nil
 }
 
 // runItem starts an action. It journals the intent with the exact commands first.
@@ -321,11 +308,19 @@ func (e *Engine) outcome(id, run string, got Outcome) state.ItemFinished {
 func (e *Engine) reopened(in *state.Incident, f state.ItemFinished) []state.Fact {
 	it := in.Item(itemSignOff)
 	commit := f.Facts["commit"]
-	if f.Item != itemCommit || it == nil || commit == "" || commit == in.Facts["commit"] || it.Status != state.ItemDone && it.Status != state.ItemFailed {
+	if f.Item != itemCommit || it == nil || commit == "" || it.Status != state.ItemDone && it.Status != state.ItemFailed {
 		return nil
 	}
-	return []state.Fact{state.ItemUnchecked{Item: itemSignOff},
-		state.Warned{Text: "the sign-off was for another commit; " + e.clean(commit) + " must be signed off anew"}}
+	tag, signed := f.Facts["review.tag"], in.Facts["approved.tag"]
+	switch {
+	case commit != in.Facts["commit"]:
+		return []state.Fact{state.ItemUnchecked{Item: itemSignOff},
+			state.Warned{Text: "the sign-off was for another commit; " + e.clean(commit) + " must be signed off anew"}}
+	case signed != "" && tag != signed:
+		return []state.Fact{state.ItemUnchecked{Item: itemSignOff},
+			state.Warned{Text: "the signature was for " + signed + "; " + e.clean(tag) + " must be signed off anew"}}
+	}
+	return nil
 }
 
 // shown makes commands fit for the journal.

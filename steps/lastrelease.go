@@ -179,7 +179,7 @@ func (e *Engine) undoProof(ctx context.Context, in *state.Incident) (plan state.
 		return plan, proof, err
 	}
 	if err := e.guard(discard{}, func() (err error) {
-		plan, err = u.PlanUndo(ctx, Order{ID: state.UndoID, Environment: env, Incident: in.ID, Version: in.Facts[factReleased], Previous: in.Facts[factBefore]})
+		plan, err = u.PlanUndo(ctx, Order{ID: state.UndoID, Environment: env, Incident: in.ID, Mark: in.Mark, Version: in.Facts[factReleased], Previous: in.Facts[factBefore]})
 		return err
 	}); err != nil {
 		return plan, proof, err

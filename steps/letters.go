@@ -20,7 +20,7 @@ func (e *Engine) sayAcked(actor state.Actor, facts []state.Fact) []state.Fact {
 	for _, f := range facts {
 		if ack, ok := f.(state.LevelAcked); ok && !told[ack.Role] {
 			told[ack.Role] = true
-			out = append(out, e.say("acked", map[string]string{"role": ack.Role, "who": actor.User}, "alerts")...)
+			out = append(out, e.say("acked", map[string]string{"role": ack.Role, "who": e.nameOf(actor.User)}, "alerts")...)
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // sent lists the messages for a channel: purpose, role and whom it calls.
@@ -46,6 +47,26 @@ func TestWhatKeepsAlertsOpenHearsOfAcksChangesAndTheEnd(t *testing.T) {
 	})
 }
 
+// Who has a page is called as the runbook calls them, not by an account that means
+// nothing to whoever reads it.
+func TestAnAckHasAName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(_ *rig, o *Options) {
+			o.Messenger = channels{of: map[string][]string{"pages": {"pager"}, "alerts": {"pager"}}}
+			o.Runbook.People = []runbook.Person{{Name: "Alice Moreau", User: "alice", Roles: []string{state.Senior}}}
+		})
+		defer r.bye()
+		r.must(r.do(state.Escalate{Role: state.Senior}))
+		r.must(r.do(state.Ack{Role: state.Senior}))
+		for _, m := range r.Incident().Messages {
+			if m.Purpose == "acked" && m.Who == "Alice Moreau" {
+				return
+			}
+		}
+		t.Errorf("nobody is told her name: %+v", r.Incident().Messages)
+	})
+}
+
 func TestCorrections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -70,6 +91,26 @@ func TestCorrections(t *testing.T) {
 			if err := r.do(v); err == nil {
 				t.Errorf("%+v is accepted", v)
 			}
+		}
+	})
+}
+
+// Whoever posts an update learns by which channels it goes; one that no channel takes is
+// no update that went out.
+func TestAnUpdateSaysWhoHearsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(_ *rig, o *Options) {
+			o.Messenger = channels{of: map[string][]string{"team": {"#ops", "#all"}, "stakeholders": {"#all"}}}
+		})
+		defer r.bye()
+		alice := state.Actor{User: "alice"}
+		a, err := r.Do(t.Context(), alice, state.PostUpdate{Text: "we look", Audience: "executives"})
+		if err != nil || len(a.Lines) != 0 || r.Incident().Item("13.update").Status.Settled() {
+			t.Errorf("%v %q, 13.update %s", err, a.Lines, r.Incident().Item("13.update").Status)
+		}
+		a, err = r.Do(t.Context(), alice, state.PostUpdate{Text: "we look", Audience: state.Everybody})
+		if got := strings.Join(a.Lines, " "); err != nil || got != "#all #ops" || r.Incident().Item("13.update").Status != state.ItemDone {
+			t.Errorf("%v %q, 13.update %s", err, got, r.Incident().Item("13.update").Status)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -36,14 +37,17 @@ func (e *Engine) own(item string) Action {
 	if run != nil {
 		return ActionFunc(run)
 	}
-	if item == itemRetire {
+	switch item {
+	case itemRetire:
 		return retiring{e}
+	case itemReview:
+		return reviewing{e}
 	}
 	audiences := map[string]struct {
 		purpose string
 		to      []string
 	}{
-		"2.notify":    {"declared", []string{"team", "stakeholders", "customers"}},
+		"2.notify":    {"declared", []string{"team", "stakeholders", "customers", "reviewers"}}, // who reviews is awake then
 		"6.request":   {"review", []string{"reviewers"}},
 		"13.update":   {"update", []string{"stakeholders"}},
 		"13.deployed": {"deployed", []string{"team", "stakeholders"}},
@@ -180,27 +184,51 @@ func (e *Engine) opened(_ context.Context, job Job) (Outcome, error) {
 		{Name: "update every", Value: in.Policy.Update.String()}, {Name: "escalation levels", Value: fmt.Sprint(len(in.Levels))}}}, nil
 }
 
-// roles gives the commander's role to the rota's first, else to who declared.
-func (e *Engine) roles(_ context.Context, job Job) (Outcome, error) {
-	in := job.Incident
-	commander := in.Roles[state.Commander]
-	why := "already set"
-	if commander == "" {
-		commander, why = e.o.Runbook.Holder(state.Commander), "by the runbook's people"
+// roles gives the commander's role to the rota's first, else to who declared, and the
+// driver's to who declared. Whoever has one keeps it, also if they got it just now.
+func (e *Engine) roles(context.Context, Job) (Outcome, error) {
+	for {
+		in := e.Incident()
+		commander, why := in.Roles[state.Commander], "already set"
+		if commander == "" {
+			commander, why = e.o.Runbook.Holder(state.Commander), "by the runbook's people"
+		}
+		if commander == "" {
+			commander, why = e.nameOf(in.By.User), "declared the incident"
+		}
+		driver := in.Roles[state.Driver]
+		if driver == "" {
+			driver = e.nameOf(in.By.User)
+		}
+		_, err := e.recordIf(e.mayday(), sameRoles(in), state.RoleAssigned{Role: state.Commander, Person: commander},
+			state.RoleAssigned{Role: state.Driver, Person: driver})
+		if state.HasCode(err, "overtaken") {
+			continue
+		}
+		if err != nil {
+			return Outcome{}, err
+		}
+		return Outcome{Summary: "commander " + commander + ", driver " + driver,
+			Evidence: []state.Evidence{{Name: "commander", Value: commander + " (" + why + ")"}, {Name: "driver", Value: driver}}}, nil
 	}
-	if commander == "" {
-		commander, why = in.By.User, "declared the incident"
+}
+
+// sameRoles refuses what was found for roles that somebody has been given since.
+func sameRoles(then *state.Incident) func(*state.Incident) error {
+	return func(in *state.Incident) error {
+		if !maps.Equal(in.Roles, then.Roles) {
+			return &state.Problem{Code: "overtaken", What: "the roles are others by now"}
+		}
+		return nil
 	}
-	driver := in.Roles[state.Driver]
-	if driver == "" {
-		driver = in.By.User
+}
+
+// nameOf is an account's person, as the runbook names them; else the account.
+func (e *Engine) nameOf(account string) string {
+	if p, known := e.o.Runbook.Person(account); known {
+		return p.Name
 	}
-	if _, err := e.record(e.mayday(), state.RoleAssigned{Role: state.Commander, Person: commander},
-		state.RoleAssigned{Role: state.Driver, Person: driver}); err != nil {
-		return Outcome{}, err
-	}
-	return Outcome{Summary: "commander " + commander + ", driver " + driver,
-		Evidence: []state.Evidence{{Name: "commander", Value: commander + " (" + why + ")"}, {Name: "driver", Value: driver}}}, nil
+	return account
 }
 
 // envOf gives the environment whose checks an item makes.

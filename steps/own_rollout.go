@@ -120,7 +120,7 @@ func (e *Engine) triggers(_ context.Context, _ Job) (Outcome, error) {
 	var out Outcome
 	now := e.Now()
 	for _, r := range e.readings(now, state.RoleNew, state.RoleAll) {
-		if r.probe.Reaction > 0 {
+		if r.probe.Reaction > 0 || r.probe.RankReaction > 0 {
 			out.Evidence = append(out.Evidence, state.Evidence{Name: r.probe.Name, Value: trigger(r.probe, e.o.Runbook.Gate)})
 		}
 	}
@@ -128,21 +128,34 @@ func (e *Engine) triggers(_ context.Context, _ Job) (Outcome, error) {
 		return out, &state.Problem{Code: "config", What: "nothing pulls the rollback by itself: no probe can say crit, or gate.crit is not rollback",
 			Do: "Watch closely with R at hand, and override this item."}
 	}
-	out.Summary = fmt.Sprintf("%d triggers, worst-case reaction %s", len(out.Evidence), e.Incident().Reaction)
+	in := e.Incident()
+	out.Summary = fmt.Sprintf("%d triggers, worst-case reaction %s", len(out.Evidence), in.Reaction)
+	if by := in.RankReaction(); by > 0 {
+		out.Summary += fmt.Sprintf(", %s by rank", by)
+	}
 	return out, nil
 }
 
 // trigger says what of a probe pulls the rollback, and how fast at worst.
 func trigger(p state.Probe, policy runbook.Gate) string {
-	says := "crit"
-	if p.Crit != nil {
-		sign := ">"
+	var says []string
+	if p.Reaction > 0 {
+		text, sign := "crit", ">"
 		if p.Below {
 			sign = "<"
 		}
-		says += " " + sign + " " + state.Quantity(*p.Crit, p.Unit)
+		switch {
+		case p.Crit != nil:
+			text += " " + sign + " " + state.Quantity(*p.Crit, p.Unit)
+		case p.CritTo != nil:
+			text += " " + sign + " " + p.CritTo.Text()
+		}
+		says = append(says, fmt.Sprintf("%s, %d in a row, at worst within %s", text, policy.Consecutive, p.Reaction))
 	}
-	return fmt.Sprintf("%s, %d in a row, at worst within %s", says, policy.Consecutive, p.Reaction)
+	if p.RankReaction > 0 {
+		says = append(says, fmt.Sprintf("worse by rank, at worst within %s", p.RankReaction))
+	}
+	return strings.Join(says, "; ")
 }
 
 // performance compares every reading with the one before the deployment.

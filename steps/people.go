@@ -1,8 +1,10 @@
 package steps
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 
 	"mayday/state"
 )
@@ -15,7 +17,12 @@ func (e *Engine) say(purpose string, extra map[string]string, audiences ...strin
 
 // sayOn is say on these channels, where any are named, instead of the audiences' own.
 func (e *Engine) sayOn(purpose string, extra map[string]string, channels []string, audiences ...string) []state.Fact {
-	in := e.Incident()
+	return e.sayOf(e.Incident(), purpose, extra, channels, audiences...)
+}
+
+// sayOf is sayOn in words for an incident as it will be, once what is about to be
+// journaled is.
+func (e *Engine) sayOf(in *state.Incident, purpose string, extra map[string]string, channels []string, audiences ...string) []state.Fact {
 	var out []state.Fact
 	sent := map[string]bool{}
 	extra = maps.Clone(extra)
@@ -73,14 +80,23 @@ func (e *Engine) draftUpdate(v state.DraftUpdate) (state.Answer, error) {
 }
 
 func (e *Engine) postUpdate(actor state.Actor, v state.PostUpdate) (state.Answer, error) {
-	if v.Text == "" {
-		a, err := e.draftUpdate(state.DraftUpdate{Audience: v.Audience, Status: v.Status, ETA: v.ETA})
-		if err != nil {
-			return a, err
-		}
-		v.Text = a.Text
+	audiences := []string{cmp.Or(v.Audience, "stakeholders")}
+	if v.Audience == state.Everybody {
+		audiences = []string{"stakeholders", "team", "customers", "executives"}
 	}
-	v.Text, v.ETA = e.o.Redact(state.CleanLines(v.Text)), e.clean(v.ETA)
+	texts := map[string]string{}
+	for _, audience := range audiences {
+		texts[audience] = v.Text
+		if v.Text == "" {
+			a, err := e.draftUpdate(state.DraftUpdate{Audience: audience, Status: v.Status, ETA: v.ETA})
+			if err != nil {
+				return a, err
+			}
+			texts[audience] = a.Text
+		}
+		texts[audience] = e.o.Redact(state.CleanLines(texts[audience]))
+	}
+	v.Text, v.ETA = texts[audiences[0]], e.clean(v.ETA)
 	in := e.Incident()
 	status := in.Status
 	var facts []state.Fact
@@ -92,20 +108,23 @@ func (e *Engine) postUpdate(actor state.Actor, v state.PostUpdate) (state.Answer
 		facts = append(facts, state.StatusChanged{To: v.Status, ETA: v.ETA})
 	}
 	facts = append(facts, state.UpdatePosted{Status: status, Text: v.Text, ETA: v.ETA, Head: e.head()})
-	audience := v.Audience
-	if audience == "" {
-		audience = "stakeholders"
+	var on []string // its channels, each once
+	for _, audience := range audiences {
+		for _, ch := range e.o.Messenger.Channels(audience) {
+			if !slices.Contains(on, ch) {
+				on = append(on, ch)
+				facts = append(facts, e.message("update", ch, audience, texts[audience]))
+			}
+		}
 	}
-	for _, ch := range e.o.Messenger.Channels(audience) {
-		facts = append(facts, e.message("update", ch, audience, v.Text))
-	}
-	if it := in.Item("13.update"); it != nil && !it.Status.Settled() && it.Status != state.ItemRunning {
+	if it := in.Item("13.update"); len(on) > 0 && it != nil && !it.Status.Settled() && it.Status != state.ItemRunning {
 		facts = append(facts, state.ItemFinished{Item: "13.update", Outcome: state.ItemDone, Summary: "sent",
-			Evidence: []state.Evidence{{Name: "audience", Value: audience}, {Name: "head", Value: e.head()}}})
+			Evidence: []state.Evidence{{Name: "audience", Value: list(audiences)}, {Name: "head", Value: e.head()}}})
 	}
 	a, err := e.simple(actor, open, facts...)
 	if err == nil {
 		e.checkpoint()
+		a.Lines = on
 	}
 	return a, err
 }
@@ -132,6 +151,6 @@ func settable(s state.Status) error {
 	case state.Investigating, state.Identified, state.Fixing, state.Monitoring:
 		return nil
 	}
-	return &state.Problem{What: fmt.Sprintf("status %q cannot be set by an update", s),
+	return &state.Problem{Code: "usage", What: fmt.Sprintf("status %q cannot be set by an update", s),
 		Do: "Use investigating, identified, fixing or monitoring; to end the incident, resolve it."}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // channels is a Messenger where some audiences share a channel.
@@ -107,6 +108,26 @@ func TestAnOverdueUpdateIsSaidOnce(t *testing.T) {
 			if err := r.do(state.PostUpdate{Text: "x", Status: bad}); err == nil {
 				t.Errorf("an update set the status %s", bad)
 			}
+		}
+	})
+}
+
+// What gives the first roles runs by itself, and may be slow: whoever was given one
+// meanwhile keeps it.
+func TestFirstRolesUndoNoHandOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(_ *rig, o *Options) {
+			o.Runbook.People = []runbook.Person{{Name: "Alice A.", User: "alice", Roles: []string{state.Commander}}, {Name: "Carol", User: "carol"}}
+		})
+		defer r.bye()
+		begun := r.Incident()
+		begun.Roles = nil
+		r.must(r.do(state.HandOver{Role: state.Driver, To: "Carol"}))
+		r.must(r.do(state.SetRole{Role: state.Commander, Person: "Dora"}))
+		o, err := r.roles(t.Context(), Job{Incident: begun})
+		r.must(err)
+		if in := r.Incident(); in.Roles[state.Driver] != "Carol" || in.Roles[state.Commander] != "Dora" || o.Summary != "commander Dora, driver Carol" {
+			t.Errorf("%v, told %q", in.Roles, o.Summary)
 		}
 	})
 }

@@ -7,8 +7,7 @@ import (
 )
 
 // pickUp goes on with what the last keeper left: a rollback is finished at once,
-// one that a gate asked for is begun, an armed one gets the rest of its grace, an
-// interrupted rollout is looked at.
+// one that a gate asked for is begun, an armed one gets the rest of its grace.
 func (e *Engine) pickUp() {
 	in := e.Incident()
 	r := in.Production()
@@ -24,14 +23,19 @@ func (e *Engine) pickUp() {
 	default:
 		e.closeAttempt(in)
 	}
+	if it := in.Item(state.ItemMonitor); it != nil && it.Status == state.ItemRunning && in.Rollback.Status != state.RollbackRunning {
+		run, by, a := it.Run, e.mayday(), e.own(state.ItemMonitor)
+		e.launch(state.ItemMonitor, func(ctx context.Context, w *work) { e.act(ctx, w, by, a, state.ItemMonitor, run, nil) })
+	}
+}
+
+// lookAround looks at the rollouts that are left half way.
+func (e *Engine) lookAround() {
+	in := e.Incident()
 	for i := range in.Rollouts {
 		if r := in.Rollouts[i]; r.Status == state.RolloutInterrupted && r.Attempt == in.Attempt {
 			e.spawn(func() { e.lookAt(r) })
 		}
-	}
-	if it := in.Item(state.ItemMonitor); it != nil && it.Status == state.ItemRunning && in.Rollback.Status != state.RollbackRunning {
-		run, by, a := it.Run, e.mayday(), e.own(state.ItemMonitor)
-		e.launch(state.ItemMonitor, func(ctx context.Context, w *work) { e.act(ctx, w, by, a, state.ItemMonitor, run, nil) })
 	}
 }
 
@@ -43,7 +47,7 @@ func (e *Engine) finishRollback(in *state.Incident) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.inLane(func() {
+	e.inLane(in.Rollback.Database, func() {
 		e.rollback(e.mayday(), r, in.Epoch+1, undoing{"the last keeper died in the rollback: " + in.Rollback.Trigger, in.Rollback.Database}, false)
 	})
 }

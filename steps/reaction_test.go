@@ -66,6 +66,72 @@ func simulate(t *testing.T, p state.Probe, policy runbook.Gate, asked, answer, l
 	return 0
 }
 
+// The same for a rank test that has as many good readings as it remembers, and for one
+// that begins with the event.
+func TestRankReactionIsTheWorstCase(t *testing.T) {
+	for name, c := range map[string]struct {
+		effect      float64
+		consecutive int
+		good        time.Duration // how long all was well before
+	}{
+		"after good minutes": {state.RankEffect, 3, 10 * time.Minute},
+		"a larger effect":    {0.87, 1, 10 * time.Minute},
+		"from the start":     {state.RankEffect, 3, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := defaultGate()
+			policy.Consecutive = c.consecutive
+			p := state.Probe{Name: "latency", Kind: "prometheus", Role: state.RoleAll, Every: state.Duration(5 * time.Second), Timeout: state.Duration(time.Second),
+				Reach: state.Duration(30 * time.Second), Rank: &state.Rank{Alpha: state.RankAlpha, Effect: c.effect}}
+			if reaction(p, policy, state.Clock{}) != 0 {
+				t.Error("without a threshold nothing else pulls")
+			}
+			p.RankReaction = rankReaction(p, policy, state.Clock{})
+			var worst time.Duration
+			for asked := time.Millisecond; asked <= p.Every.D(); asked += 833 * time.Millisecond {
+				worst = max(worst, simulateRank(t, p, policy, asked, c.good))
+			}
+			if worst > p.RankReaction.D() || c.good > 0 && worst < p.RankReaction.D()-p.Every.D()-2*time.Second {
+				t.Errorf("the slowest rollback began after %s, the clock says %s", worst, p.RankReaction)
+			}
+		})
+	}
+}
+
+// simulateRank gives how long after the event at t0 the gate fails by rank, whose stage
+// took effect good before it. It is asked asked after the event for the first time.
+func simulateRank(t *testing.T, p state.Probe, policy runbook.Gate, asked, good time.Duration) time.Duration {
+	t.Helper()
+	var window []state.Point
+	for i := range state.RankLeast {
+		window = append(window, state.Point{Value: 100 + float64(i)})
+	}
+	value := func(at time.Duration) float64 {
+		if at >= p.Reach.D() {
+			return 1000
+		}
+		return 100.5 + float64((7*(at/p.Every.D())%20+20)%20)
+	}
+	g := newGate(policy, 24*time.Hour, nil, nil)
+	g.from, g.windows = t0.Add(-good), map[string]map[string][]state.Point{p.Name: {"": window}}
+	var seen []state.Sample
+	next := asked - good.Truncate(p.Every.D())
+	g.history = func(string) []state.Sample { return seen[max(len(seen)-state.RankMost, 0):] }
+	for at := next; at < time.Hour; at += gateTick {
+		for ; next+p.Timeout.D()-time.Millisecond+handOn <= at; next += p.Every.D() {
+			seen = append(seen, state.Sample{Probe: p.Name, At: t0.Add(next), Value: value(next), Verdict: state.OK})
+		}
+		if len(seen) == 0 {
+			continue
+		}
+		if d := g.judge(t0.Add(at), []reading{{probe: p, seen: true, sample: seen[len(seen)-1]}}); d.state == state.GateFailed {
+			return at
+		}
+	}
+	t.Fatal("the gate never failed")
+	return 0
+}
+
 func TestReactionOfWhatPulls(t *testing.T) {
 	gate := defaultGate()
 	every := state.Duration(5 * time.Second)

@@ -99,3 +99,78 @@ func TestARollbackAtOnceWaitsForAnswers(t *testing.T) {
 		})
 	}
 }
+
+// slow is a strategy whose rollback takes its time.
+type slow struct {
+	*world
+	takes time.Duration
+}
+
+func (s slow) Rollback(ctx context.Context, p state.Plan, f Fence, report func(state.RollbackOp)) (Verification, error) {
+	select {
+	case <-ctx.Done():
+		return Verification{}, ctx.Err()
+	case <-time.After(s.takes): // of synctest's clock
+	}
+	return s.world.Rollback(ctx, p, f, report)
+}
+
+// TestWhatAKeeperIsStartedForComesFirst: nothing that runs by itself begins beside a
+// rollback that a process became the keeper for, until it has ended or a second is over.
+func TestWhatAKeeperIsStartedForComesFirst(t *testing.T) {
+	for takes, want := range map[time.Duration]time.Duration{300 * time.Millisecond: 300 * time.Millisecond, time.Minute: headStart} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			stop := r.feed(well)
+			r.deploy()
+			r.until("at 25 %", func(in *state.Incident) bool { return !in.Rollouts[0].Stages[0].Effected.IsZero() })
+			stop()
+			first, rb := r.Engine, r.o.Runbook
+			first.cancel() // it stops without a word, as a killed process does
+			first.wg.Wait()
+			begun := time.Now()
+			var beside atomic.Int64 // when what runs by itself began, after begun
+			fire := state.Fire{Trigger: "mayday rollback", Version: "v1.2.3"}
+			r.open(rb, r.journal.all(), func(r *rig, o *Options) {
+				o.Strategies["canary"] = slow{r.world, takes}
+				o.Urgent = &fire
+				o.Background = append(o.Background, func(context.Context, *Engine) error {
+					beside.Store(int64(time.Since(begun)))
+					return nil
+				})
+			})
+			defer r.bye()
+			r.must(r.do(fire)) // as whoever started it does
+			r.until("rolled back", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackDone })
+			if took := time.Since(begun); took != takes || r.world.undone != 1 {
+				t.Errorf("rolled back %d times, after %s, want once after %s", r.world.undone, took, takes)
+			}
+			synctest.Wait()
+			if got := time.Duration(beside.Load()); got != want {
+				t.Errorf("a rollback of %s: the rest begins after %s, want %s", takes, got, want)
+			}
+		})
+	}
+}
+
+// TestAnUrgentRollbackOfAnotherVersion is not begun: who wants it hears why.
+func TestAnUrgentRollbackOfAnotherVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.feed(well)()
+		r.deploy()
+		r.until("at 25 %", func(in *state.Incident) bool { return !in.Rollouts[0].Stages[0].Effected.IsZero() })
+		first, rb := r.Engine, r.o.Runbook
+		first.cancel()
+		first.wg.Wait()
+		fire := state.Fire{Version: "v9.9.9"}
+		r.open(rb, r.journal.all(), func(_ *rig, o *Options) { o.Urgent = &fire })
+		defer r.bye()
+		if err := r.do(fire); !state.HasCode(err, "other-version") {
+			t.Errorf("%v", err)
+		}
+		if rb := r.Incident().Rollback; rb.Status != "" || r.world.undone != 0 {
+			t.Errorf("rollback %+v, undone %d times", rb, r.world.undone)
+		}
+	})
+}

@@ -77,8 +77,8 @@ func (e *Engine) mustAt(at time.Time, actor state.Actor, facts ...state.Fact) {
 		done := make(chan struct{})
 		// The disk may hang inside the write; the lane goes on without it.
 		go func() {
-			defer close(done)
 			defer e.pass()
+			defer close(done) // before the turn goes on: those whom the events woke are many
 			e.writeOrSpool(at, actor, facts)
 		}()
 		select {

@@ -26,10 +26,8 @@ func (e *Engine) resolve(actor state.Actor, v state.Resolve) (state.Answer, erro
 		return state.Answer{}, err
 	}
 	confirmed, ill := e.confirm(in)
-	facts := e.say("resolved", map[string]string{"cause": cause}, "alerts", "team", "stakeholders", "customers", "executives")
-	facts = append(facts, state.ItemChecked{Item: "18.cause", Value: cause},
-		state.IncidentResolved{RootCause: cause, ActionItems: items, Confirmed: confirmed, Override: override})
-	return e.simple(actor, func(in *state.Incident) error {
+	facts := e.ending(in, actor, state.IncidentResolved{RootCause: cause, ActionItems: items, Confirmed: confirmed, Override: override})
+	answer, err := e.simple(actor, func(in *state.Incident) error {
 		if err := open(in); err != nil {
 			return err
 		}
@@ -48,6 +46,28 @@ func (e *Engine) resolve(actor state.Actor, v state.Resolve) (state.Answer, erro
 		}
 		return nil
 	}, facts...)
+	if err == nil {
+		e.closing()
+	}
+	return answer, err
+}
+
+// ending makes the facts of an incident's end: the word of it to everybody, itself, and
+// the review meeting. Where no meeting can be planned, that is said in red; it keeps
+// nobody from ending the incident.
+func (e *Engine) ending(in *state.Incident, actor state.Actor, end state.IncidentResolved) []state.Fact {
+	after := in.Clone()
+	_ = after.Apply(state.Event{Seq: in.Seq + 1, Time: e.Now(), Actor: actor, Fact: end}) // a fact in its order
+	facts := e.sayOf(after, "resolved", map[string]string{"cause": end.RootCause}, nil, "alerts", "team", "stakeholders", "customers", "executives")
+	facts = append(facts, state.ItemChecked{Item: "18.cause", Value: end.RootCause}, end)
+	plan, changed, err := e.planReview(after, actor.User, after.Ended)
+	switch {
+	case err != nil:
+		return append(facts, state.Warned{Text: e.clean(err.Error()), Sticky: true})
+	case changed:
+		return append(facts, e.meeting(after, plan)...)
+	}
+	return facts
 }
 
 // actionItems gives each an owner and a day: the commander and a week from now, where

@@ -34,7 +34,7 @@ func (a retiring) retire(ctx context.Context, job Job, dry bool) (commands []str
 		return nil, why, err
 	}
 	since := a.e.o.Clock.Real(a.e.Now().Sub(r.Stages[len(r.Stages)-1].Effected))
-	return k.Retire(ctx, r.Plan, since, Fence{Incident: job.Incident.ID, Epoch: r.Epoch}, dry)
+	return k.Retire(ctx, r.Plan, since, Fence{Incident: job.Incident.Mark, Epoch: r.Epoch}, dry)
 }
 
 // Preview implements Action.

@@ -56,7 +56,7 @@ func TestRetire(t *testing.T) {
 		}
 		r.must(r.do(state.Run{Item: itemRetire}))
 		in = r.until("let go", func(in *state.Incident) bool { return in.Item(itemRetire).Status == state.ItemDone })
-		if len(l.retired) != 1 || l.retired[0] != "r1 INC-1/0 after 5m0s" || in.Item(itemRetire).Summary != "2 pods end" {
+		if len(l.retired) != 1 || l.retired[0] != "r1 "+in.Mark+"/0 after 5m0s" || in.Item(itemRetire).Summary != "2 pods end" {
 			t.Errorf("%v, %q", l.retired, in.Item(itemRetire).Summary)
 		}
 		r.must(r.do(state.Fire{Trigger: "R"}))

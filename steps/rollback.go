@@ -11,8 +11,10 @@ import (
 	"mayday/state"
 )
 
-// rollbackTime bounds a rollback (real time); conflicts are retried within it.
-const rollbackTime = 5 * time.Minute
+// rollbackTime bounds a rollback (real time). It is for what hangs: strategies give up by
+// themselves where nothing moves, and many slow pods, or a script of the team's own that
+// may take its ten minutes, are no failure as long as something does.
+const rollbackTime = time.Hour
 
 // target is Target, and knows of a rollback whose events a hanging
 // disk has kept from the fold.
@@ -134,9 +136,9 @@ func (e *Engine) fireAfter(first func(), actor state.Actor, p undoing) {
 			w.cancel()
 		}
 	}
-	e.inLane(func() {
+	p.database = p.database || in.Rollback.Status == state.RollbackArmed && in.Rollback.Database
+	e.inLane(p.database, func() {
 		first()
-		p.database = p.database || in.Rollback.Status == state.RollbackArmed && in.Rollback.Database
 		e.rollback(actor, r, in.Epoch+1, p, ready)
 	})
 	e.mu.Unlock()
@@ -148,8 +150,16 @@ func (e *Engine) fireAfter(first func(), actor state.Actor, p undoing) {
 // strategy was prepared while the grace ran.
 func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, p undoing, ready bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.time())
-	prepared := e.preparing(ctx, r)
-	defer func() { cancel(); <-prepared }()
+	prepared := (<-chan struct{})(nil)
+	if !ready {
+		prepared = e.preparing(ctx, r)
+	}
+	defer func() {
+		cancel()
+		if prepared != nil {
+			<-prepared
+		}
+	}()
 	run := fmt.Sprintf("%s-e%d", itemRollback, epoch)
 	var before []state.Fact
 	if r.ID == state.UndoID { // a rollout of mayday's own measured it when it began
@@ -166,7 +176,7 @@ func (e *Engine) rollback(actor state.Actor, r *state.Rollout, epoch int, p undo
 		told := e.inOrder()
 		out := NewPatient(func() (io.WriteCloser, error) { return e.output(itemRollback, run), nil })
 		err = e.guard(out, func() (err error) {
-			seen, err = Undo(WithOutput(ctx, out), s, r.Plan, Fence{Incident: e.id(), Epoch: epoch}, p.database, func(op state.RollbackOp) {
+			seen, err = Undo(WithOutput(ctx, out), s, r.Plan, Fence{Incident: e.mark(), Epoch: epoch}, p.database, func(op state.RollbackOp) {
 				op.Text, op.Title = e.clean(op.Text), e.clean(op.Title)
 				told.tell(op)
 			})
@@ -201,9 +211,6 @@ func inverseCommands(r *state.Rollout) []string {
 func (e *Engine) rollbackDone(actor state.Actor, r *state.Rollout, seen Verification, trigger string) {
 	in := e.Incident()
 	ev := []state.Evidence{{Name: "target", Value: r.Target}, {Name: "verified", Value: e.clean(seen.Text)}, {Name: "trigger", Value: e.clean(trigger)}}
-	if worse := e.worse(in); len(worse) > 0 {
-		ev = append(ev, state.Evidence{Name: "still worse than before", Value: list(worse)})
-	}
 	seen.Manual = e.shown(seen.Manual)
 	facts := []state.Fact{
 		state.RollbackFinished{Done: true, Verified: e.clean(seen.Text), Manual: seen.Manual},
@@ -217,6 +224,7 @@ func (e *Engine) rollbackDone(actor state.Actor, r *state.Rollout, seen Verifica
 		e.spawn(e.layProbes) // {old} is another version now
 	}
 	e.must(e.mayday(), e.sayRolledBack(r.Target, trigger, seen.Text)...)
+	e.compareWithBefore()
 }
 
 // stopped ends what ran when the rollback came: it was cancelled by it.
@@ -242,7 +250,8 @@ func stopped(in *state.Incident) []state.Fact {
 func (e *Engine) rollbackFailed(r *state.Rollout, seen Verification, err error) {
 	problem := e.problem(err)
 	if errors.Is(err, context.DeadlineExceeded) {
-		problem = &state.Problem{What: "the rollback did not end in its time", Why: state.Clean(err.Error())}
+		problem = &state.Problem{What: "the rollback did not end in its time", Why: "what it waited for did not come",
+			Do: "Look at what it waited for and at the commands below; R goes on where it stopped."}
 	}
 	manual := e.shown(seen.Manual)
 	if len(manual) == 0 {
@@ -257,19 +266,6 @@ func (e *Engine) rollbackFailed(r *state.Rollout, seen Verification, err error) 
 		next = state.Level{Role: state.Commander}
 	}
 	e.must(e.mayday(), e.page(in, next, e.callees(in, next.Role), paging{})...)
-}
-
-// worse names the probes that are worse than before the rollout.
-func (e *Engine) worse(in *state.Incident) []string {
-	var out []string
-	for _, r := range e.readings(e.Now(), state.RoleAll, state.RoleOld) {
-		b, ok := in.Before[r.probe.Name]
-		if ok && r.seen && r.sample.Verdict.Known() && r.sample.Verdict != state.OK && !r.probe.NoWorse(b, r.sample) {
-			out = append(out, fmt.Sprintf("%s %s (before %s)", r.probe.Name,
-				state.Quantity(r.sample.Value, r.probe.Unit), state.Quantity(b.Value, r.probe.Unit)))
-		}
-	}
-	return out
 }
 
 // lookAt tells the operator what is true in the cluster about a rollout that was

@@ -71,11 +71,14 @@ func (e *Engine) plan(ctx context.Context, in *state.Incident, item, name string
 		return state.Plan{}, nil, &state.Problem{What: "there is no version to deploy", Do: "Tag one first: step 7."}
 	}
 	p, err := s.Plan(ctx, Order{ID: fmt.Sprintf("r%d", len(in.Rollouts)+1), Environment: env, Version: version,
-		Previous: in.Facts["baseline"], Incident: in.ID})
+		Previous: in.Facts["baseline"], Incident: in.ID, Mark: in.Mark})
 	if err != nil {
 		return p, s, fmt.Errorf("plan the rollout to %s: %w", env.Name, err)
 	}
 	p.Environment, p.Production, p.Strategy = env.Name, env.Production, name
+	if p.Production {
+		p.Warnings = append(append(p.Warnings, e.unrankable()...), e.scarce()...)
+	}
 	e.redactOps(p.Inverse)
 	for i := range p.Stages {
 		e.redactOps(p.Stages[i].Ops)

@@ -173,7 +173,7 @@ func TestAHangingDiskDoesNotForget(t *testing.T) {
 type staged struct {
 	*world
 	stage func(ctx context.Context) (Effect, error)
-	undo  func() error
+	undo  func(ctx context.Context) error
 }
 
 func (s staged) Stage(ctx context.Context, p state.Plan, i int, f Fence, out io.Writer) (Effect, error) {
@@ -185,7 +185,7 @@ func (s staged) Stage(ctx context.Context, p state.Plan, i int, f Fence, out io.
 
 func (s staged) Rollback(ctx context.Context, p state.Plan, f Fence, report func(state.RollbackOp)) (Verification, error) {
 	if s.undo != nil {
-		if err := s.undo(); err != nil {
+		if err := s.undo(ctx); err != nil {
 			return Verification{}, err
 		}
 	}
@@ -288,7 +288,7 @@ func TestAPanicStaysWhereItIs(t *testing.T) {
 			o.Output = func(string) (io.WriteCloser, error) { return closing{&log}, nil }
 			o.Strategies["canary"] = staged{world: r.world,
 				stage: func(context.Context) (Effect, error) { panic("in the stage") },
-				undo: func() error {
+				undo: func(context.Context) error {
 					if bad++; bad == 1 {
 						panic("in the rollback")
 					}

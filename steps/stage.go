@@ -70,8 +70,12 @@ func (e *Engine) stage(ctx context.Context, actor state.Actor, s Strategy, r *st
 	}
 	sctx, cancel := context.WithTimeout(ctx, stageTime)
 	defer cancel()
-	eff, err := s.Stage(sctx, r.Plan, i, Fence{Incident: e.id(), Epoch: r.Epoch}, out)
-	if err != nil {
+	eff, err := s.Stage(sctx, r.Plan, i, Fence{Incident: e.mark(), Epoch: r.Epoch}, out)
+	switch {
+	case err != nil && ctx.Err() == nil && sctx.Err() != nil:
+		return &state.Problem{Code: "no-effect", What: r.Stages[i].Name + " had no effect within " + stageTime.String(), Why: "the output says what it waited for",
+			Do: "Look at it. g goes on waiting from where it stands, R takes it back."}
+	case err != nil:
 		return err
 	}
 	if _, err := e.recordIf(e.mayday(), e.current(r), state.StageEffected{Rollout: r.ID, Stage: i, Effect: e.clean(eff.Text), Seen: eff.Seen}); err != nil {
@@ -93,10 +97,10 @@ func (e *Engine) stage(ctx context.Context, actor state.Actor, s Strategy, r *st
 	return err
 }
 
-func (e *Engine) id() string {
+func (e *Engine) mark() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.in.ID
+	return e.in.Mark
 }
 
 // errGate ends a stage whose gate asks for the rollback; the text says why.

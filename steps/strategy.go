@@ -76,12 +76,13 @@ type Order struct {
 	Version     string // "v1.2.4"
 	Previous    string // what git says is in production, "" if unknown; the cluster has the last word
 	Incident    string
+	Mark        string // the incident's, as fences have it; "": Incident is
 }
 
 // Fence is what every write carries: objects remember it in the annotation
-// mayday.dev/fence as "<incident>/<epoch>".
+// mayday.dev/fence as "<mark>/<epoch>".
 type Fence struct {
-	Incident string
+	Incident string // its mark: an ID alone may be another host's incident too
 	Epoch    int
 }
 

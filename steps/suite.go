@@ -51,7 +51,33 @@ func NewSuite(rb *runbook.Runbook, name string, env runbook.Environment, c Check
 // part is one check of a suite.
 type part struct {
 	name string
+	does string // as a person reads it; of a command: see action
 	run  func(ctx context.Context, job Job) (string, error)
+
+	action Action
+}
+
+// Preview says what Run would ask and run, without doing any of it.
+func (s Suite) Preview(ctx context.Context, job Job) (Preview, error) {
+	parts, err := s.parts()
+	if err != nil {
+		return Preview{}, err
+	}
+	var out Preview
+	for _, p := range parts {
+		if p.action == nil {
+			out.Commands = append(out.Commands, p.name+": "+p.does)
+			continue
+		}
+		of, err := p.action.Preview(ctx, job)
+		if err != nil {
+			return Preview{}, err
+		}
+		for _, c := range of.Commands {
+			out.Commands = append(out.Commands, p.name+": "+s.Redact(c))
+		}
+	}
+	return out, nil
 }
 
 // Run runs every check of the suite, also after one that failed, and gives evidence of
@@ -102,7 +128,7 @@ func (s Suite) Run(ctx context.Context, job Job) (Outcome, error) {
 func (s Suite) parts() ([]part, error) {
 	var out []part
 	check := func(name string, c runbook.Check) {
-		out = append(out, part{name, func(ctx context.Context, _ Job) (string, error) {
+		out = append(out, part{name: name, does: c.Method + " " + c.Path + " of " + s.Environment.URL, run: func(ctx context.Context, _ Job) (string, error) {
 			return s.Checker.Check(ctx, s.Environment, c)
 		}})
 	}
@@ -119,7 +145,7 @@ func (s Suite) parts() ([]part, error) {
 				return nil, &state.Problem{Code: "usage", What: s.Name + " compares with what was before the deployment", Why: "only an incident that deployed knows that",
 					Do: "Run it in the incident, or take performance out of the suite."}
 			}
-			out = append(out, part{name, func(ctx context.Context, job Job) (string, error) {
+			out = append(out, part{name: name, does: "readings against those before the deployment", run: func(ctx context.Context, job Job) (string, error) {
 				o, err := s.Compare(ctx, job)
 				for _, ev := range o.Evidence {
 					_, _ = fmt.Fprintf(job.Output, "%s: %s\n", ev.Name, ev.Value)
@@ -139,7 +165,7 @@ func (s Suite) parts() ([]part, error) {
 		if a == nil {
 			return nil, &state.Problem{What: "nothing is wired for the command " + name, Do: "Report this."}
 		}
-		out = append(out, part{name, func(ctx context.Context, job Job) (string, error) {
+		out = append(out, part{name: name, action: a, run: func(ctx context.Context, job Job) (string, error) {
 			o, err := a.Run(ctx, job)
 			return o.Summary, err
 		}})

@@ -63,6 +63,12 @@ func (e *Engine) runSuite(ctx context.Context, w *work, actor state.Actor, s Sui
 		}
 		f.Problem = &state.Problem{What: what, Do: "Run the suite again."}
 	}
+	// Free before the outcome can be seen, so that whoever sees it can ask for the next.
+	e.mu.Lock()
+	if e.running[workSuite] == w {
+		delete(e.running, workSuite)
+	}
+	e.mu.Unlock()
 	e.must(actor, f) // it did run
 }
 

@@ -142,7 +142,7 @@ func (e *Engine) watched(v state.NoteWatch) state.WatchDecided {
 		f.Reasons = append(f.Reasons, e.clean(r))
 	}
 	for _, j := range v.Judged[:min(len(v.Judged), watchReadings)] {
-		j.Probe, j.Label, j.Query, j.Text, j.Why, j.Answer = e.clean(j.Probe), e.clean(j.Label), e.clean(j.Query), e.clean(j.Text), e.clean(j.Why), e.clean(j.Answer)
+		j.Probe, j.Label, j.Query, j.Unit, j.Text, j.Why, j.Answer = e.clean(j.Probe), e.clean(j.Label), e.clean(j.Query), e.clean(j.Unit), e.clean(j.Text), e.clean(j.Why), e.clean(j.Answer)
 		j.Verdict, j.Told = state.Verdict(e.clean(string(j.Verdict))), state.Verdict(e.clean(string(j.Told)))
 		if b := j.Baseline; b != nil {
 			b.Of, b.Verdict, b.Told = e.clean(b.Of), state.Verdict(e.clean(string(b.Verdict))), state.Verdict(e.clean(string(b.Told)))
@@ -177,7 +177,7 @@ func Endpoints(rb *runbook.Runbook, env runbook.Environment, known []state.Probe
 		if clock.Speed > 1 {
 			s.StaleAt = max(s.StaleAt, s.Every+state.Duration(clock.Incident(travelTime)))
 		}
-		s.Reaction = reaction(s, rb.GateOf(s.Name), clock)
+		s.Reaction, s.RankReaction = reaction(s, rb.GateOf(s.Name), clock), rankReaction(s, rb.GateOf(s.Name), clock)
 		same := func(q state.Probe) bool {
 			return q.Name == s.Name || q.Kind == s.Kind && q.Query == s.Query && q.Method == s.Method
 		}

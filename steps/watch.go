@@ -2,6 +2,7 @@ package steps
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -59,15 +60,41 @@ func (e *Engine) Observe(samples []state.Sample) {
 		s.wake()
 	}
 	e.mu.Unlock()
+	e.keepSamples(samples)
+	if len(judged) > 0 {
+		_, _ = e.record(e.mayday(), judged...) // a journal that fails says so itself
+	}
+}
+
+// keepSamples adds samples to the recording, and wakes the recorder.
+func (e *Engine) keepSamples(samples []state.Sample) {
 	notice, err := e.o.Samples.Add(samples...)
+	select {
+	case e.added <- struct{}{}:
+	default: // told already
+	}
 	if err != nil {
 		e.tellJournal("samples are not kept: " + err.Error())
 	}
 	if notice != "" {
 		e.warn(notice, false)
 	}
-	if len(judged) > 0 {
-		_, _ = e.record(e.mayday(), judged...) // a journal that fails says so itself
+}
+
+// recorder writes samples as they come. A keeper that is killed takes none along but
+// those of the moment: the next one compares the new version with what this one saw. It
+// waits for the disk alone; a disk that hangs holds up neither clocks nor probes, and what
+// comes meanwhile goes with the next write, or is dropped at the writer's bound.
+func (e *Engine) recorder(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.added:
+		}
+		if err := e.o.Samples.Flush(); err != nil {
+			e.tellJournal("samples are not kept: " + err.Error())
+		}
 	}
 }
 
@@ -109,6 +136,20 @@ func (e *Engine) relativeLocked(samples []state.Sample) {
 			samples[i] = c.rejudge(p, x)
 		}
 	}
+}
+
+// mostRecalled bounds the probes of one Recall: a chart shows two.
+const mostRecalled = 4
+
+// recall gives what is remembered of probes from before their rings.
+func (e *Engine) recall(v state.Recall) state.Answer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var a state.Answer
+	for _, name := range v.Probes[:min(len(v.Probes), mostRecalled)] {
+		a.Samples = append(a.Samples, e.series[name].Long().Slots(name)...)
+	}
+	return a
 }
 
 // recent gives a probe's newest samples, as many as rank tests look at.
@@ -251,7 +292,7 @@ func ProbesFor(rb *runbook.Runbook, facts map[string]string, reach func(state.Pr
 		if reach != nil {
 			s.Reach = reach(s)
 		}
-		s.Reaction = reaction(s, rb.GateOf(s.Name), clock)
+		s.Reaction, s.RankReaction = reaction(s, rb.GateOf(s.Name), clock), rankReaction(s, rb.GateOf(s.Name), clock)
 		out = append(out, s)
 	}
 	return out

@@ -104,9 +104,9 @@ func (m *Model) enterItem(it *state.Item) tea.Cmd {
 	case it.Kind == state.Check:
 		return m.answer(it)
 	case it.Changes:
-		return m.confirm(it)
+		return m.confirm(it, nil)
 	}
-	return m.run(it.ID)
+	return m.run(it.ID, nil)
 }
 
 // shut reports whether the item belongs to an attempt that was rolled back: only
@@ -122,11 +122,11 @@ func named(it *state.Item) string {
 	return "Step " + no + ": " + it.Title
 }
 
-func (m *Model) run(id string) tea.Cmd {
+func (m *Model) run(id string, values map[string]string) tea.Cmd {
 	if it := m.scene.Incident.Item(id); it != nil {
 		m.say(toneInfo, "starting: "+it.Title+"…")
 	}
-	return m.ask(state.Run{Item: id}, func(_ state.Answer, err error) tea.Cmd {
+	return m.ask(state.Run{Item: id, Values: values}, func(_ state.Answer, err error) tea.Cmd {
 		m.said = said{}
 		if err != nil {
 			m.refused(err)
@@ -223,18 +223,18 @@ func (m *Model) resolve(it *state.Item) tea.Cmd {
 }
 
 // confirm shows the exact commands before anything changes.
-func (m *Model) confirm(it *state.Item) tea.Cmd {
+func (m *Model) confirm(it *state.Item, values map[string]string) tea.Cmd {
 	id := it.ID
 	intro := append(notEmpty(it.Help), "This changes something. Exactly this will run:")
 	d := m.open(dialog.Spec{Title: named(it), Wide: true, Intro: intro, Button: "run it",
-		Danger: strings.HasPrefix(id, "10.")}, func(map[string]string) tea.Cmd { return m.run(id) })
+		Danger: strings.HasPrefix(id, "10.")}, func(map[string]string) tea.Cmd { return m.run(id, values) })
 	d.Wait("asking what would run")
-	return m.fill(d, id)
+	return m.fill(d, id, values)
 }
 
 // fill puts an item's preview into a dialog. One that failed cannot be submitted.
-func (m *Model) fill(d *modal, id string) tea.Cmd {
-	return m.ask(state.Preview{Item: id}, func(a state.Answer, err error) tea.Cmd {
+func (m *Model) fill(d *modal, id string, values map[string]string) tea.Cmd {
+	return m.ask(state.Preview{Item: id, Values: values}, func(a state.Answer, err error) tea.Cmd {
 		if m.modal != d {
 			return nil // closed meanwhile
 		}
@@ -314,12 +314,19 @@ func (m *Model) sign() tea.Cmd {
 	}, Check: func(v map[string]string) string {
 		return unless(v["verdict"] == "approve" || v["comment"] != "", "a rejection needs a comment: what must change?")
 	}}
+	how := "from their own account: mayday approve --incident " + in.ID
+	if file := in.Facts["review.signers"]; file != "" {
+		how = "by an SSH signature with a key of " + file + ", made anywhere: mayday approve --incident " + in.ID +
+			" --statement prints what is signed, --import takes it in"
+		spec.Intro = append([]string{"It is approved " + how + ". Here it can be rejected."}, intro...)
+		spec.Button, spec.Fields[0].Options = "reject", spec.Fields[0].Options[1:]
+	}
 	own := false
 	if c := in.Item("6.commit"); c != nil && me != "" && c.By == me {
 		own = true
 		spec.Fields, spec.Button = nil, ""
-		spec.Intro = append([]string{"You (" + me + ") committed this change, so somebody else must sign it, from their own account: " +
-			"mayday approve --incident " + in.ID + ". With nobody awake, X overrides the sign-off with a reason."}, intro...)
+		spec.Intro = append([]string{"You (" + me + ") committed this change, so somebody else must sign it, " + how +
+			". With nobody awake, X overrides the sign-off with a reason."}, intro...)
 	}
 	d := m.open(spec, func(v map[string]string) tea.Cmd {
 		return m.do(state.Sign{Item: id, Commit: commit, Comment: v["comment"], Reject: v["verdict"] == "reject"})

@@ -52,7 +52,7 @@ func cockpit(n int, every, past time.Duration) error {
 	}
 	go func() {
 		now := time.Now()
-		s.history(probes, now)
+		seq := s.history(probes, now)
 		for at := now.Add(-past); at.Before(now); at = at.Add(every) {
 			all := make([]state.Sample, n)
 			for i := range all {
@@ -60,6 +60,7 @@ func cockpit(n int, every, past time.Duration) error {
 			}
 			s.frames <- state.Frame{Samples: all}
 		}
+		s.frames <- state.Frame{Event: &state.Event{Seq: seq + 1, Time: now, Actor: state.Actor{User: state.Mayday}, Fact: state.NoteAdded{Text: allHere}}}
 		i := 0
 		for at := range time.Tick(every / time.Duration(n)) {
 			s.frames <- state.Frame{Samples: []state.Sample{reading(i%n, at)}}
@@ -70,8 +71,12 @@ func cockpit(n int, every, past time.Duration) error {
 	return err
 }
 
-// history tells the story of a canary that stands at 25 % now, with other probes.
-func (s *stage) history(probes []state.Probe, now time.Time) {
+// allHere is on the timeline once the samples of the past have been taken in.
+const allHere = "the past is here"
+
+// history tells the story of a canary that stands at 25 % now, with other probes. It
+// gives the last event's number.
+func (s *stage) history(probes []state.Probe, now time.Time) uint64 {
 	story := uitest.Canary()
 	s.frames <- state.Frame{Hello: &state.Hello{Incident: "INC-20261122-01", Head: story.Scene.Incident.Seq}}
 	for _, e := range story.Scene.Events {
@@ -82,6 +87,7 @@ func (s *stage) history(probes []state.Probe, now time.Time) {
 		e.Time = e.Time.Add(now.Sub(uitest.Now))
 		s.frames <- state.Frame{Event: &e}
 	}
+	return story.Scene.Incident.Seq
 }
 
 // program starts this test binary as one of its programs in a terminal.
@@ -160,7 +166,8 @@ func pressing(b *testing.B, name string, n int) []time.Duration {
 		shows = func(s string, i int) bool { // in the table and over the chart
 			return strings.Count(s, fmt.Sprintf("│ probe %04d  ", i)) == 2
 		}
-		t.Shows(patience, "Checklist", "probe 0001")
+		// A start takes its time once.
+		t.Shows(patience, "Checklist", "probe 0001", allHere)
 		t.Type("2") // the metrics have the focus
 	}
 	t.Await("the start", patience, func(s string) bool { return shows(s, 0) })

@@ -78,12 +78,15 @@ func newDeclare(o Options, service string, start DeclareForm) *declare {
 	return &declare{o: o, t: o.Theme, d: dialog.New(o.Theme, spec), w: o.Width, h: o.Height}
 }
 
-func (d *declare) Init() tea.Cmd { return nil }
+func (d *declare) Init() tea.Cmd { return d.o.askBackground() }
 
 func (d *declare) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		d.w, d.h = msg.Width, msg.Height
+	case tea.BackgroundColorMsg:
+		d.t = d.o.answered(msg)
+		d.d.SetTheme(d.t)
 	case tea.PasteMsg:
 		d.d.Paste(msg.Content, d.o.Now())
 	case tea.KeyPressMsg:

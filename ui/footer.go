@@ -30,7 +30,24 @@ func (m *Model) saidLine(w int) string {
 }
 
 func (m *Model) hintLine(w int) string {
+	if m.modal != nil && !m.armed() { // what comes next is done with keys that it has now
+		return theme.Fit(" "+m.t.Past.Render("open: "+theme.Safe(m.modal.Title())), w)
+	}
 	return theme.Fit(" "+m.t.RunningStrong.Render("next")+" "+m.t.Text.Render(theme.Cut(m.next(), max(w-7, 1))), w)
+}
+
+// dialogKeys is the line of keys while a dialog has them.
+func (m *Model) dialogKeys(w int) string {
+	key := func(k, what string) string { return m.t.Key.Render(k) + " " + m.t.Past.Render(what) + "  " }
+	line := " " + key("esc", "leave the dialog")
+	switch {
+	case m.replay():
+	case m.typing():
+		line += key("ctrl+r", "rollback")
+	default:
+		line += key("R", "rollback")
+	}
+	return theme.Fit(line+m.t.Faint.Render("the dialog has the other keys"), w)
 }
 
 // next says in one sentence what the incident waits for and which key does it.
@@ -44,6 +61,9 @@ func (m *Model) next() string {
 	case m.ended:
 		return "the session ended; q quits"
 	case m.armed():
+		if doubt := m.doubt(); doubt != "" { // the keys stand in the bar and below
+			return doubt
+		}
 		return "the rollback counts down: enter runs it now, c stops it"
 	case rb.Status == state.RollbackRunning:
 		return "the rollback runs; nothing needs to be pressed"
@@ -123,7 +143,7 @@ func (m *Model) itemHint(it *state.Item) string {
 		if it.Problem != nil {
 			why = " (" + it.Problem.Error() + ")"
 		}
-		return head + " " + string(it.Status) + ": enter tries again, X overrides" + why
+		return head + " " + string(it.Status) + ": enter tries again, d tells all, X overrides" + why
 	}
 	if it.Status.Settled() {
 		return head + " is " + string(it.Status) + ": enter shows it" + m.undoHint(it) + ", esc goes to what is next"
@@ -186,6 +206,8 @@ func (m *Model) enterWord() string {
 	switch {
 	case m.rollbackShown() && !m.rollbackRuns():
 		return "close"
+	case m.tab == tabTimeline && m.panes.timeline.Opened():
+		return "close"
 	case m.tab == tabTimeline:
 		return "facts"
 	case m.visit:
@@ -221,11 +243,22 @@ func (m *Model) keyLine(w int) string {
 		key := func(k, what string) string { return m.t.Key.Render(k) + " " + m.t.Past.Render(what) + "  " }
 		return theme.Fit(" "+m.t.BadStrong.Render("enter")+" "+m.t.Bad.Render("roll back now")+"  "+key("c", "stop it")+key("esc", "stop it"), w)
 	}
+	if m.modal != nil {
+		return m.dialogKeys(w)
+	}
 	line, used := " ", 1
-	help := lookup("?", m.context())
+	help, back := lookup("?", m.context()), lookup("R", m.context())
+	kept := 8 // for the help, and until it stands there for R
+	if !m.replay() {
+		_, n := m.keyPart(back, back.short)
+		kept += n + 2
+	}
 	put := func(b *binding, word string) {
 		part, n := m.keyPart(b, word)
-		if used+n+8 <= w {
+		if b == back && !m.replay() {
+			kept -= n + 2
+		}
+		if used+n+kept <= w {
 			line += part + "  "
 			used += n + 2
 		}
@@ -258,14 +291,14 @@ func (m *Model) keyLine(w int) string {
 
 // footerTurns is how often the table is gone through for the line of keys, and
 // footerTurn is when a key's turn is: enter and what is called for; the keys of the
-// pane with the focus, and the way back; the rest.
+// pane with the focus, and the way back, or in a recording those of the player; the rest.
 const footerTurns = 3
 
 func (m *Model) footerTurn(b *binding) int {
 	switch {
 	case b.keys[0] == "enter" || m.calledFor(b):
 		return 0
-	case m.tab == tabMetrics && (b.metric != "" || b.keys[0] == "R"):
+	case b.player, m.tab == tabMetrics && (b.metric != "" || b.keys[0] == "R"):
 		return 1
 	}
 	return 2

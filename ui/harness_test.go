@@ -44,6 +44,12 @@ func (d *desk) Do(ctx context.Context, want state.Intent) (state.Answer, error) 
 	switch v := want.(type) {
 	case state.Preview:
 		return state.Answer{Lines: []string{"git push origin hotfix/1.2.4"}, Text: "@@ -1 +1 @@\n-old\n+new"}, nil
+	case state.Recall:
+		var a state.Answer
+		for _, name := range v.Probes {
+			a.Samples = append(a.Samples, state.Sample{Probe: name, At: uitest.Start.Add(time.Minute), Value: 0.5, Verdict: state.Crit, Past: true})
+		}
+		return a, nil
 	case state.DraftUpdate:
 		return state.Answer{Text: "We are " + string(v.Status) + " for " + v.Audience}, nil
 	}

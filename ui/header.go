@@ -43,6 +43,9 @@ func (m *Model) title() string {
 	}
 	left += m.t.Strong.Render(theme.Safe(in.Title))
 	right := []string{here(in)}
+	if who := in.Roles[state.Driver]; who != "" { // never left out: a long title is cut instead
+		right = append([]string{"driver " + theme.Cut(theme.Safe(who), max(m.w/6, 8))}, right...)
+	}
 	if !in.Ended.IsZero() {
 		right = append(right, string(in.Status))
 	}
@@ -95,9 +98,6 @@ func (m *Model) alsoInTitle() []titlePart {
 		add(fmt.Sprintf("attempt %d", in.Attempt), false)
 	}
 	add(strings.TrimSpace(in.Environment+" "+in.Service), false)
-	if who := in.Roles[state.Driver]; who != "" {
-		add("driver "+who, true)
-	}
 	if who := in.Roles[state.Commander]; who != "" {
 		add("commander "+who, true)
 	}
@@ -130,7 +130,28 @@ func (m *Model) clocks() string {
 			return theme.Row(left, right, m.w)
 		}
 	}
-	return theme.Row(" "+m.nextPage(in, false, false)+m.nextUpdate(in, false), m.readiness(in, least)+" ", m.w)
+	left, right := " "+m.nextPage(in, false, false)+m.nextUpdate(in, false), m.readiness(in, least)+" "
+	if theme.Width(left)+theme.Width(right) >= m.w {
+		left = " " + m.barePage(in) + m.nextUpdate(in, false)
+	}
+	return theme.Row(left, right, m.w)
+}
+
+// barePage is nextPage without the roles, for where there is no room.
+func (m *Model) barePage(in *state.Incident) string {
+	next, ok := in.NextEscalation()
+	if !in.Open() || !in.Mitigated.IsZero() || !ok {
+		return m.nextPage(in, false, false)
+	}
+	mark := ""
+	if len(unacked(in)) > 0 {
+		mark = m.t.BadStrong.Render(" " + theme.Bang)
+	}
+	left := next.DueAt().Sub(m.now)
+	if left < 0 {
+		return m.t.Past.Render("page ") + m.t.BadStrong.Render("OVERDUE "+theme.Clock(-left)) + mark + "  "
+	}
+	return m.t.Past.Render("page ") + m.t.Warn.Render(theme.Clock(left)) + mark + "  "
 }
 
 func (m *Model) nextPage(in *state.Incident, wide, withAcked bool) string {
@@ -302,6 +323,18 @@ func (m *Model) undo(in *state.Incident, much fullness) string {
 	return st.Render("undoes "+text) + m.t.Past.Render(" for "+theme.Span(since))
 }
 
+// doubt says why what R would do is not proven, "" where it is.
+func (m *Model) doubt() string {
+	p := m.scene.Incident.Rollback.Proof
+	if m.undoes() != nil {
+		p = m.scene.Incident.Release.Proof
+	}
+	if p.Ready == state.Ready || p.Ready == "" {
+		return ""
+	}
+	return strings.TrimSuffix(string(p.Ready)+": "+theme.Safe(p.Why), ": ")
+}
+
 // backwards says what a rollback that runs does.
 func (m *Model) backwards() string {
 	if u := m.scene.Incident.TakesBack(); u != nil && u.ID == state.UndoID {
@@ -351,10 +384,7 @@ func (m *Model) bar() string {
 	default:
 		return ""
 	}
-	stop := "c or esc stop"
-	if m.typing() && !m.rkey.here {
-		stop = "esc or ctrl+c stop"
-	}
+	stop := m.stopKeys()
 	seconds := max(left, 0).Seconds()
 	text := fmt.Sprintf("ROLLING BACK to %s in %.1f s     enter now     %s%s", m.target(), seconds, stop, who)
 	if u := m.undoes(); u != nil {
@@ -376,6 +406,15 @@ func (m *Model) bar() string {
 	}
 	rest := ansi.Truncate(line, n, "")
 	return m.t.BarArmed.Render(rest) + m.t.BarSpent.Render(ansi.TruncateLeft(line, theme.Width(rest), ""))
+}
+
+// stopKeys says how an armed rollback is stopped: c is a letter where somebody writes
+// while a colleague arms.
+func (m *Model) stopKeys() string {
+	if m.typing() && !m.rkey.here {
+		return "esc or ctrl+c stop"
+	}
+	return "c or esc stop"
 }
 
 func center(s string, w int) string {

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"unicode"
 
 	tea "charm.land/bubbletea/v2"
@@ -29,6 +30,7 @@ type binding struct {
 	called string
 	in     where
 	acts   bool // changes the incident: refused in a recording
+	player bool // moves a recording
 	// why says why the key does nothing now, "" if it works. Optional.
 	why func(*Model) string
 	do  func(*Model) tea.Cmd
@@ -41,7 +43,11 @@ const whyReplay = "this is a recording: nothing can be changed"
 var table []binding
 
 func init() { // not a literal: the help reads the table that it stands in
-	table = append(append(append(actionKeys(), moveKeys()...), otherKeys()...), replayKeys()...)
+	player := replayKeys()
+	for i := range player {
+		player[i].player = true
+	}
+	table = slices.Concat(actionKeys(), moveKeys(), otherKeys(), player)
 }
 
 func actionKeys() []binding {
@@ -92,7 +98,7 @@ func moveKeys() []binding {
 		{keys: []string{"\\"}, in: live | replaying, help: "search the timeline", do: (*Model).startSearch},
 		{keys: []string{">"}, in: live | replaying, help: "the next event that the search finds, back in time", why: whyNoSearch, do: func(m *Model) tea.Cmd { return m.searchOn((*timeline.Pane).Next) }},
 		{keys: []string{"<"}, in: live | replaying, help: "the event that the search found before", why: whyNoSearch, do: func(m *Model) tea.Cmd { return m.searchOn((*timeline.Pane).Prev) }},
-		{keys: []string{"/"}, short: "filter", in: live | replaying, help: "filter the pane", do: (*Model).startFilter},
+		{keys: []string{"/"}, short: "filter", in: live | replaying, help: "filter the pane", why: whyNoFilter, do: (*Model).startFilter},
 		{keys: []string{"esc"}, in: live | replaying, help: "back: to all panes, all lines, the item that comes next", do: (*Model).back},
 	}
 }

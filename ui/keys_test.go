@@ -3,6 +3,7 @@ package ui
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestHelpListsAll(t *testing.T) {
 			text.WriteString(l.Text + "\n")
 		}
 		for _, b := range table {
-			if has := strings.Contains(text.String(), fmt.Sprintf("%-14s %s", strings.Join(b.keys, " "), b.help)); has != (b.in&m.context() != 0) {
+			if has := strings.Contains(text.String(), fmt.Sprintf("%-14s %s", strings.Join(b.keys, " "), b.help)); has != (b.in&m.context() != 0 && !(replay && b.acts)) {
 				t.Errorf("replay %v: help of %v listed: %v", replay, b.keys, has)
 			}
 		}
@@ -142,6 +143,11 @@ func TestChangesAreConfirmedWithTheirCommands(t *testing.T) {
 	})
 }
 
+// signed is a story whose runbook has allowed signers.
+func signed(s *uitest.Story) *uitest.Story {
+	return s.Tell(time.Minute, state.Mayday, state.FactsFound{Facts: map[string]string{"review.signers": "/srv/shop/signers"}})
+}
+
 func TestSignOff(t *testing.T) {
 	with(t, early(), func(r *rig) {
 		r.keys("s")
@@ -149,6 +155,18 @@ func TestSignOff(t *testing.T) {
 		r.keys("down", "tab", "enter") // reject without words
 		r.want("")
 		r.shows("a rejection needs a comment")
+		r.text("no")
+		r.keys("enter")
+		if v, ok := r.desk.last().(state.Sign); !ok || !v.Reject || v.Comment != "no" {
+			t.Errorf("%#v", r.desk.last())
+		}
+	})
+	// With allowed signers only a key approves; to say no takes none.
+	with(t, signed(early()), func(r *rig) {
+		r.keys("s")
+		r.shows("by an SSH signature with a key of /srv/shop/signers")
+		r.shows("mayday approve --incident")
+		r.keys("tab")
 		r.text("no")
 		r.keys("enter")
 		if v, ok := r.desk.last().(state.Sign); !ok || !v.Reject || v.Comment != "no" {
@@ -220,6 +238,70 @@ func TestPagePopsUp(t *testing.T) {
 			t.Errorf("%#v", r.desk.last())
 		}
 	})
+}
+
+func TestArmedDoubtIsSaid(t *testing.T) {
+	with(t, releaseArmed(), func(r *rig) {
+		r.shows("the rollback counts down: enter runs it now, c stops it")
+		r.tell(state.Mayday, state.ReleaseProven{Proof: state.Proof{Ready: state.Doubtful, Target: "v1.2.2", Why: "git knows no v1.2.2"}, Plan: plan(r.m.scene.Incident.Release.Undo)})
+		r.shows("DOUBTFUL: git knows no v1.2.2")
+	})
+}
+
+// plan is the plan that a rollout came from, as far as its way back goes.
+func plan(r state.Rollout) *state.Plan {
+	return &state.Plan{ID: r.ID, Environment: r.Environment, Production: true, Strategy: r.Strategy, Version: r.Version, Target: r.Target, Revision: r.Revision, Inverse: r.Inverse}
+}
+
+// Whatever else is cut, these stand in the two lines above and the last one below.
+func TestTheHeadKeepsDriverCountdownsAndR(t *testing.T) {
+	for _, story := range []func() *uitest.Story{release, uitest.Canary, noRelease} {
+		for _, w := range []int{60, 64, 72, 80, 99, 100, 140, 200} {
+			m := still(story(), w, 24)
+			in := m.scene.Incident
+			in.Title = strings.Repeat("決済ゲートウェイ停止 payments ", 8)
+			in.Roles[state.Driver] = "Maria-Magdalena de la Concepción y Fernández"
+			lines := strings.Split(strip(m.frame()), "\n")
+			if !strings.Contains(lines[0], " driver Maria") || !strings.Contains(lines[0], "決済") || !strings.Contains(lines[0], theme.Elapsed(in.Elapsed(m.now))) {
+				t.Errorf("%d columns: title line %q", w, lines[0])
+			}
+			next, _ := in.NextEscalation()
+			due, _ := in.NextUpdate()
+			for _, clock := range []time.Time{next.DueAt(), due} {
+				if left := theme.Clock(clock.Sub(m.now).Abs()); !clock.IsZero() && !strings.Contains(lines[1], left) {
+					t.Errorf("%d columns: no countdown %s in %q", w, left, lines[1])
+				}
+			}
+			if !strings.Contains(lines[1], " R ") {
+				t.Errorf("%d columns: no R in %q", w, lines[1])
+			}
+			if last := lines[len(lines)-1]; !strings.Contains(last, "R rollback") || !strings.Contains(last, "? help") {
+				t.Errorf("%d columns: keys %q", w, last)
+			}
+		}
+	}
+}
+
+// R is found without scrolling, and what does not fit goes on under its own column.
+func TestHelpBeginsWithR(t *testing.T) {
+	m := still(uitest.Canary(), 80, 24)
+	m.Update(press("?"))
+	lines := strings.Split(strip(m.frame()), "\n")
+	at := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, " Keys ") }) + 1
+	if !strings.HasPrefix(lines[at], "│ R ctrl+r       arm the rollback") {
+		t.Errorf("the help begins with %q", lines[at])
+	}
+	for _, l := range lines[at : len(lines)-2] {
+		if cells := []rune(l); cells[2] != ' ' && !known(string(cells[2:])) {
+			t.Errorf("a line goes on under the keys: %q", l)
+		}
+	}
+}
+
+// known reports whether a line of the help begins with a key or is about scrolling.
+func known(l string) bool {
+	key, _, _ := strings.Cut(l, " ")
+	return lookup(key, live) != nil || key == "lines" // to which the last line counts
 }
 
 func TestRefusalsAreSaid(t *testing.T) {
@@ -307,6 +389,47 @@ func TestVisitingARolloutLeadsBack(t *testing.T) {
 		r.keys("enter", "esc")
 		if r.m.tab != tabList || r.m.zoom {
 			t.Errorf("esc leads to tab %d, zoom %v", r.m.tab, r.m.zoom)
+		}
+	})
+}
+
+// A refusal may name a value that an action wants, such as dirty=allow.
+func TestRunGivesValues(t *testing.T) {
+	with(t, early(), func(r *rig) {
+		r.m.scene.Incident.Item("3.branch").Needs = nil
+		for line, want := range map[string]string{"run 3.branch dirty": `"dirty" is not NAME=VALUE`, "run 2.protocol a=b": "only an action", "run 99 a=b": `no item "99"`} {
+			r.run(r.m.command(line))
+			if !strings.Contains(r.status(), want) {
+				t.Errorf("%s: %q, want %q", line, r.status(), want)
+			}
+			r.m.said = said{}
+		}
+		r.want("")
+		r.run(r.m.command("run 3.branch dirty=allow branch=hotfix/x"))
+		r.pause(50 * time.Millisecond)
+		r.shows("git push origin hotfix/1.2.4")
+		r.keys("enter")
+		got, _ := r.desk.last().(state.Run)
+		if got.Item != "3.branch" || len(got.Values) != 2 || got.Values["dirty"] != "allow" || got.Values["branch"] != "hotfix/x" {
+			t.Errorf("%+v", r.desk.last())
+		}
+	})
+}
+
+func TestGotoTakesAStepToo(t *testing.T) {
+	with(t, uitest.Canary(), func(r *rig) {
+		for what, want := range map[string]string{"10": "10.deploy", "14": "14.rollback", "10.deploy": "10.deploy"} {
+			if r.m.scene.Incident.Item(want) == nil {
+				t.Fatalf("the story has no %s", want)
+			}
+			r.m.gotoItem(what)
+			if got := r.m.list.Selected(r.m.scene).ID; got != want {
+				t.Errorf("goto %s went to %s, want %s", what, got, want)
+			}
+		}
+		r.m.gotoItem("19")
+		if got := r.status(); got != `there is no step or item "19"; tab lists them` {
+			t.Errorf("%q", got)
 		}
 	})
 }

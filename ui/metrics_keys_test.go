@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -62,4 +63,41 @@ func TestPinAndChartKeys(t *testing.T) {
 		r.keys("down", "p", "1")
 		r.want("") // nothing of this is an intent
 	})
+}
+
+// A screen that opened late asks the keeper, once, for what a long chart shows of the
+// time before.
+func TestALongChartRecallsThePast(t *testing.T) {
+	with(t, uitest.Canary(), func(r *rig) {
+		r.keys("2", "v")
+		r.m.frame()
+		r.pause(2 * time.Second)
+		r.want("")
+		r.keys("-")
+		r.m.frame()
+		r.pause(3 * time.Second)
+		r.want("probes.recall")
+		r.shows("last 30 min")
+		r.shows("50 % ┤") // what was recalled is on the scale
+		r.keys("-", "-")
+		r.m.frame()
+		r.pause(3 * time.Second)
+		r.want("probes.recall")
+	})
+}
+
+// What a gate decided, by which readings: on the rollout's screen, and in the timeline.
+func TestDecisionsGolden(t *testing.T) {
+	for _, s := range sizes {
+		m := still(uitest.Canary(), s.w, s.h)
+		m.restyle(theme.New(theme.Options{NoColor: true}))
+		m.frame()
+		m.Update(press("4"))
+		uitest.Golden(t, fmt.Sprintf("rollout-%dx%d-plain.golden", s.w, s.h), m.frame())
+		for _, k := range []string{"3", "z", "enter"} {
+			m.Update(press(k))
+			m.frame()
+		}
+		uitest.Golden(t, fmt.Sprintf("decision-%dx%d-plain.golden", s.w, s.h), m.frame())
+	}
 }

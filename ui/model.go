@@ -30,9 +30,10 @@ type Model struct {
 	visit bool // it came up for an item of the checklist, and leaving it leads back there
 
 	modal  *modal
-	ring   string   // what to ring the terminal for, once
-	popups []string // roles whose page waits to pop up until the open dialog closes
-	prompt *prompt  // the line for a filter or a command
+	ring   string          // what to ring the terminal for, once
+	popups []string        // roles whose page waits to pop up until the open dialog closes
+	popped map[string]bool // roles whose page popped up and was not acknowledged since
+	prompt *prompt         // the line for a filter or a command
 
 	said     said
 	rkey     rkey
@@ -47,6 +48,7 @@ type Model struct {
 	quitting bool
 	panicked string // a view that panicked: said once, then drawn without panes
 	remarked time.Time
+	recalled map[string]bool // probes whose past was asked for
 
 	film film
 }
@@ -57,6 +59,7 @@ type generations struct{ events, samples, output, tick, keys uint64 }
 // modal is an open dialog with what to do when it is submitted.
 type modal struct {
 	*dialog.Dialog
+	page   string // the role whose page it is, if it popped up for one
 	submit func(values map[string]string) tea.Cmd
 	change func(values map[string]string) tea.Cmd // after every key; optional
 	quick  map[string]func() tea.Cmd              // keys that answer at once; optional
@@ -66,7 +69,7 @@ type modal struct {
 func New(o Options) *Model {
 	o.fill()
 	m := &Model{o: o, t: o.Theme, ctx: context.Background(), scene: state.NewScene(), w: o.Width, h: o.Height,
-		list: checklist.New(o.Theme), panes: newPanes(o.Theme), cache: map[tab]cached{}}
+		list: checklist.New(o.Theme), panes: newPanes(o.Theme), cache: map[tab]cached{}, popped: map[string]bool{}, recalled: map[string]bool{}}
 	m.list.Select(o.FirstItem)
 	m.real = o.Now()
 	if o.Film != nil {
@@ -90,7 +93,18 @@ func (m *Model) clock() {
 }
 
 // Init starts the clock.
-func (m *Model) Init() tea.Cmd { return m.nextTick() }
+func (m *Model) Init() tea.Cmd { return tea.Batch(m.o.askBackground(), m.nextTick()) }
+
+// setTheme gives everything other colours, and leaves it as it is otherwise.
+func (m *Model) setTheme(t *theme.Theme) {
+	m.t = t
+	m.list.SetTheme(t)
+	m.panes.setTheme(t)
+	if m.modal != nil {
+		m.modal.SetTheme(t)
+	}
+	clear(m.cache)
+}
 
 // Update routes a message to its handler.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
@@ -105,6 +119,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd = m.handlePaste(msg.Content)
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
+	case tea.BackgroundColorMsg:
+		m.setTheme(m.o.answered(msg))
 	case framesMsg:
 		cmd = m.handleFrames(msg)
 	case thinMsg:
@@ -142,6 +158,7 @@ func (m *Model) handleFrames(frames framesMsg) tea.Cmd {
 		}
 	}
 	m.clock()
+	m.makeWay()
 	ring := m.ring
 	m.ring = ""
 	return tea.Batch(m.popup(), m.bell(ring))
@@ -165,9 +182,12 @@ func (m *Model) notice(e state.Event) {
 	switch f := e.Fact.(type) {
 	case state.LevelPaged:
 		m.ring = m.scene.Incident.ID + ": " + f.Role + " paged"
-		if !f.AtOnce && !f.ByHand {
+		if !f.AtOnce && !f.ByHand && !m.popped[f.Role] { // a repeated page is seen in the header
+			m.popped[f.Role] = true
 			m.popups = append(m.popups, f.Role)
 		}
+	case state.LevelAcked:
+		delete(m.popped, f.Role)
 	case state.GateDecided:
 		if f.State == state.GateAsking {
 			m.ring = m.scene.Incident.ID + ": a gate asks for a person"
@@ -278,7 +298,32 @@ func (m *Model) handleTick(msg tickMsg) tea.Cmd {
 	if m.said.text != "" && !m.real.Before(m.said.until) {
 		m.said = said{}
 	}
-	return tea.Batch(m.nextTick(), m.overdue(), m.popup())
+	return tea.Batch(m.nextTick(), m.overdue(), m.popup(), m.recall())
+}
+
+// recall asks the keeper, once for each probe, for what a long chart shows of the time
+// before this screen was there.
+func (m *Model) recall() tea.Cmd {
+	if m.replay() || m.ended || m.tab != tabMetrics {
+		return nil
+	}
+	want := state.Recall{}
+	for _, name := range m.panes.metrics.Lacks(m.scene, m.now) {
+		if !m.recalled[name] {
+			m.recalled[name], want.Probes = true, append(want.Probes, name)
+		}
+	}
+	if len(want.Probes) == 0 {
+		return nil
+	}
+	return m.ask(want, func(a state.Answer, err error) tea.Cmd {
+		if err != nil {
+			m.refused(err)
+			return nil
+		}
+		m.handleThin(thinMsg{samples: a.Samples})
+		return nil
+	})
 }
 
 // speedTick changes the rhythm of the clock when a rollback begins or ends.

@@ -1,7 +1,9 @@
 package ui
 
 import (
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,11 +73,11 @@ func whyNoSearch(m *Model) string {
 	return unless(m.panes.timeline.Sought() != "", "nothing is searched for; \\ begins a search of the timeline")
 }
 
+func whyNoFilter(m *Model) string {
+	return unless(m.tab == tabList || m.tab == tabTimeline, "this pane has no filter; the checklist (1) and the timeline (3) have one")
+}
+
 func (m *Model) startFilter() tea.Cmd {
-	if m.tab != tabList && m.tab != tabTimeline {
-		m.say(toneInfo, "this pane has no filter; the checklist (1) and the timeline (3) have one")
-		return nil
-	}
 	m.prompt = newPrompt("/", m.filter())
 	return nil
 }
@@ -129,12 +131,12 @@ func init() {
 	}
 	verbs = []verb{
 		{"note", "TEXT", "write a note", live, true, nil, do(func(a string) state.Intent { return state.AddNote{Text: a} })},
-		{"run", "ITEM", "run an action (shows its commands first, where it changes something)", live, true, (*Model).itemIDs, (*Model).openItem},
+		{"run", "ITEM [NAME=VALUE]", "run an action (shows its commands first, where it changes something)", live, true, (*Model).itemIDs, (*Model).openItem},
 		{"check", "ITEM [WORDS]", "check an item", live, true, (*Model).itemIDs, do(func(a string) state.Intent {
 			id, words, _ := strings.Cut(a, " ")
 			return state.Tick{Item: id, Value: strings.TrimSpace(words)}
 		})},
-		{"goto", "ITEM|TIME", "put the cursor on an item; in a recording, go to a time such as 03:14:15", live | replaying, false, (*Model).itemIDs, (*Model).gotoItem},
+		{"goto", "ITEM|TIME", "put the cursor on an item, or a step by its number; in a recording, go to a time such as 03:14:15", live | replaying, false, (*Model).itemIDs, (*Model).gotoItem},
 		{"ack", "[ROLE]", "acknowledge pages", live, true, (*Model).roleNames, do(func(a string) state.Intent { return state.Ack{Role: a} })},
 		{"escalate", "[ROLE]", "page the next level, or a role, now", live, true, (*Model).roleNames, do(func(a string) state.Intent { return state.Escalate{Role: a} })},
 		{"snooze", "ROLE=10m", "put a level's page off", live, true, (*Model).roleNames, (*Model).snooze},
@@ -244,6 +246,11 @@ func (m *Model) complete() {
 func (m *Model) itemIDs() []string {
 	var out []string
 	in := m.scene.Incident
+	for i := range in.Playbook {
+		for j := range in.Playbook[i].Items {
+			out = append(out, in.Playbook[i].Items[j].ID)
+		}
+	}
 	for i := range in.Steps {
 		for j := range in.Steps[i].Items {
 			out = append(out, in.Steps[i].Items[j].ID)
@@ -262,14 +269,34 @@ func (m *Model) roleNames() []string {
 	return out
 }
 
-func (m *Model) openItem(id string) tea.Cmd {
-	it := m.scene.Incident.Item(id)
+func (m *Model) openItem(what string) tea.Cmd {
+	in := m.scene.Incident
+	id, rest, _ := strings.Cut(what, " ")
+	it := in.Item(id)
 	if it == nil {
 		m.say(toneWarn, "there is no item \""+id+"\"; tab lists them")
 		return nil
 	}
 	m.list.Select(id)
-	return m.enterItem(it)
+	values := map[string]string{}
+	for _, pair := range strings.Fields(rest) {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			m.say(toneWarn, "\""+pair+"\" is not NAME=VALUE, such as dirty=allow")
+			return nil
+		}
+		values[name] = value
+	}
+	switch {
+	case len(values) == 0 || it.Status == state.ItemRunning || in.Blocker(it) != nil || m.shut(it):
+		return m.enterItem(it)
+	case it.Kind != state.Action || it.Status.Settled():
+		m.say(toneWarn, named(it)+": only an action that is still to be done takes values")
+		return nil
+	case it.Changes:
+		return m.confirm(it, values)
+	}
+	return m.run(id, values)
 }
 
 func (m *Model) gotoItem(what string) tea.Cmd {
@@ -279,13 +306,25 @@ func (m *Model) gotoItem(what string) tea.Cmd {
 			return nil
 		}
 	}
+	what = m.ofStep(what)
 	if m.scene.Incident.Item(what) == nil {
-		m.say(toneWarn, "there is no item \""+what+"\"; tab lists them")
+		m.say(toneWarn, "there is no step or item \""+what+"\"; tab lists them")
 		return nil
 	}
 	m.tab = tabList
 	m.list.Select(what)
 	return nil
+}
+
+// ofStep turns a step's number into its item that comes next, else its first.
+func (m *Model) ofStep(what string) string {
+	no, err := strconv.Atoi(what)
+	st := m.scene.Incident.Step(no)
+	if err != nil || st == nil || len(st.Items) == 0 {
+		return what
+	}
+	i := max(slices.IndexFunc(st.Items, func(it state.Item) bool { return !it.Status.Settled() }), 0)
+	return st.Items[i].ID
 }
 
 func (m *Model) search(text string) tea.Cmd {

@@ -50,6 +50,13 @@ func newPanes(t *theme.Theme) panes {
 	return panes{metrics.New(t), timeline.New(t), rollout.New(t), output.New(t)}
 }
 
+func (p panes) setTheme(t *theme.Theme) {
+	p.metrics.SetTheme(t)
+	p.timeline.SetTheme(t)
+	p.rollout.SetTheme(t)
+	p.output.SetTheme(t)
+}
+
 func (p panes) of(t tab) pane {
 	switch t {
 	case tabMetrics:

@@ -37,8 +37,12 @@ func (m *Model) escalate() tea.Cmd {
 	if len(unacked(in)) > 0 {
 		add("ack:", "acknowledge everything", "I have it; the re-pages stop")
 	}
+	asked := map[string]bool{} // a role may be called at once and again later; one answer counts for both
 	for _, l := range unacked(in) {
-		add("ack:"+l.Role, "acknowledge "+l.Role, "paged "+theme.Clock(m.now.Sub(l.Paged))+" ago")
+		if !asked[l.Role] {
+			asked[l.Role] = true
+			add("ack:"+l.Role, "acknowledge "+l.Role, person(l.Who)+"paged "+theme.Clock(m.now.Sub(l.Paged))+" ago")
+		}
 	}
 	if next, ok := in.NextEscalation(); ok {
 		add("page:"+next.Role, "page the "+next.Role+" now", person(next.Who)+"due in "+theme.Clock(next.DueAt().Sub(m.now)))
@@ -101,6 +105,15 @@ func (m *Model) popup() tea.Cmd {
 	return nil
 }
 
+// makeWay takes a page that popped up away while a rollback counts down or runs: enter
+// is the rollback's then, and the place is needed. It comes back afterwards.
+func (m *Model) makeWay() {
+	if d := m.modal; d != nil && d.page != "" && (m.armed() || m.rollbackRuns()) {
+		m.popups = append([]string{d.page}, m.popups...)
+		m.modal = nil
+	}
+}
+
 func (m *Model) pageDialog(l state.Level) {
 	who := l.Role
 	if l.Who != "" {
@@ -117,6 +130,7 @@ func (m *Model) pageDialog(l state.Level) {
 			{Value: "later", Label: "go on working", Help: "the page stays open; a acknowledges it later"},
 			{Value: "ack:" + l.Role, Label: "acknowledge", Help: "they have it: the re-pages stop"},
 		}}}}, func(v map[string]string) tea.Cmd { return m.escalation(v["do"]) })
+	d.page = role
 	d.quick = map[string]func() tea.Cmd{"a": func() tea.Cmd { return m.do(state.Ack{Role: role}) }}
 }
 

@@ -162,3 +162,23 @@ func TestReplayChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+// What moves a recording is what its screen tells first, below and in the help.
+func TestARecordingTellsItsKeysFirst(t *testing.T) {
+	m := onFilm(uitest.Canary(), 80, 24)
+	lines := strings.Split(strip(m.frame()), "\n")
+	for _, want := range []string{"space play", "←→ event", "[ ] 10 s", "n marker", "+- speed", "? help"} {
+		if !strings.Contains(lines[23], want) {
+			t.Errorf("no %q among the keys: %q", want, lines[23])
+		}
+	}
+	help := m.helpLines()
+	if !strings.HasPrefix(help[0].Text, "space p") {
+		t.Errorf("the help begins with %q", help[0].Text)
+	}
+	for _, l := range help {
+		if strings.Contains(l.Text, "not now: "+whyReplay) {
+			t.Errorf("the help tells what cannot be done: %q", l.Text)
+		}
+	}
+}

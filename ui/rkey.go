@@ -139,6 +139,7 @@ func (m *Model) handleArm(msg armMsg) tea.Cmd {
 		return nil // it answered by deed
 	}
 	m.local = &localArm{deadline: sent.Add(m.scene.Hello.Grace)}
+	m.makeWay()
 	m.say(toneBad, "the keeper does not answer: this process rolls back itself")
 	return m.overdue()
 }

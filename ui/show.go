@@ -19,21 +19,35 @@ func (m *Model) help() tea.Cmd {
 
 func (m *Model) helpLines() []dialog.Line {
 	var out []dialog.Line
-	for i := range table {
-		b := &table[i]
+	put := func(b *binding) {
 		if b.in&m.context() == 0 {
-			continue
+			return
 		}
 		line := fmt.Sprintf("%-14s %s", strings.Join(b.keys, " "), b.help)
 		tone := dialog.Plain
 		if why := m.disabled(b); why != "" {
 			line, tone = line+" (not now: "+why+")", dialog.Quiet
 		}
-		out = append(out, dialog.Line{Tone: tone, Text: line})
+		out = append(out, dialog.Line{Tone: tone, Text: line, Indent: 15})
+	}
+	// What must be found without scrolling: R, or in a recording what moves it.
+	first := func(b *binding) bool { return b.keys[0] == "R" }
+	if m.replay() {
+		first = func(b *binding) bool { return b.player }
+	}
+	for _, turn := range []bool{true, false} {
+		for i := range table {
+			if b := &table[i]; first(b) == turn && !(b.acts && m.replay()) {
+				put(b)
+			}
+		}
+	}
+	if m.replay() {
+		out = append(out, dialog.Line{}, dialog.Line{Tone: dialog.Quiet, Text: "The keys that change an incident do nothing here: " + whyReplay + "."})
 	}
 	out = append(out, dialog.Line{}, dialog.Line{Tone: dialog.Heading, Text: "Commands, after :"})
 	for _, v := range verbs {
-		out = append(out, dialog.Line{Text: fmt.Sprintf("%-28s %s", v.name+" "+v.args, v.help)})
+		out = append(out, dialog.Line{Text: fmt.Sprintf("%-28s %s", v.name+" "+v.args, v.help), Indent: 29})
 	}
 	return out
 }
@@ -53,7 +67,7 @@ func (m *Model) itemLines(it *state.Item) []dialog.Line {
 	var out []dialog.Line
 	add := func(label, text string) {
 		if text != "" {
-			out = append(out, dialog.Line{Text: fmt.Sprintf("%-9s %s", label, text)})
+			out = append(out, dialog.Line{Text: fmt.Sprintf("%-9s %s", label, text), Indent: 10})
 		}
 	}
 	add("item", it.ID+", "+string(it.Kind))

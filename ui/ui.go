@@ -66,6 +66,8 @@ type Options struct {
 	FirstItem string
 	// Width and Height are the size before the terminal tells its own.
 	Width, Height int
+
+	asks bool // the terminal, how light its background is
 }
 
 // Result is what is left when the cockpit closes.
@@ -135,8 +137,30 @@ func (o *Options) fill() {
 		o.Width, o.Height = 80, 24
 	}
 	if o.Theme == nil {
-		o.Theme = theme.New(theme.Options{Profile: o.profile(), NoColor: o.Color == "never"})
+		o.Theme, o.asks = o.theme(false), true
 	}
+}
+
+// theme is what the terminal's colours make, on a light background or a dark one.
+func (o *Options) theme(light bool) *theme.Theme {
+	return theme.New(theme.Options{Profile: o.profile(), NoColor: o.Color == "never", Light: light})
+}
+
+// askBackground asks the terminal how light it is, where that makes a difference. One
+// that does not answer is taken for dark.
+func (o *Options) askBackground() tea.Cmd {
+	if !o.asks || o.Theme.Plain {
+		return nil
+	}
+	return tea.RequestBackgroundColor
+}
+
+// answered gives the theme for the background that the terminal has.
+func (o *Options) answered(msg tea.BackgroundColorMsg) *theme.Theme {
+	if o.asks {
+		o.Theme = o.theme(!msg.IsDark())
+	}
+	return o.Theme
 }
 
 // profile is what the terminal can show: as asked for, or as detected.

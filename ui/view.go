@@ -52,6 +52,11 @@ func (m *Model) overlay(base string) string {
 		return base
 	}
 	top := min(2, m.h/4)
+	held := ""
+	if m.armed() { // the dialog's own keys would lie
+		held = "enter rolls back now, " + m.stopKeys() + ": the dialog waits"
+	}
+	m.modal.Hold(held)
 	box := m.modal.View(m.w, m.h-top)
 	bw, bh := lipgloss.Width(box), lipgloss.Height(box)
 	canvas := lipgloss.NewCanvas(m.w, m.h)
@@ -100,10 +105,12 @@ type extra struct {
 func (m *Model) extras(room int) []extra {
 	var out []extra
 	r := m.scene.Incident.Current()
-	if r != nil && (r.Status.Active() || m.tab == tabRollout || r.Status == state.RolloutPlanned) {
-		out = append(out, extra{tabRollout, 7})
-	} else if m.tab == tabRollout {
-		out = append(out, extra{tabRollout, 7})
+	high := 7
+	if m.tab == tabRollout { // what the gate went by is read here
+		high = max(high, room*3/5)
+	}
+	if m.tab == tabRollout || r != nil && (r.Status.Active() || r.Status == state.RolloutPlanned) {
+		out = append(out, extra{tabRollout, high})
 	}
 	it := m.running()
 	writes := it != nil && it.Run != "" && it.Run == m.scene.Run

@@ -29,8 +29,8 @@ type Result struct {
 }
 
 // Run runs p.Args, with p.Env besides what else its environment holds, until it ends
-// or ctx does. It returns soon after ctx ended, with all that the command started
-// gone, and an error that is ctx's. A command that could not be started is an error;
+// or ctx does. It returns soon after, with all that the command started gone, and
+// where ctx ended with an error that is ctx's. A command that could not be started is an error;
 // one that failed is not.
 type Run func(ctx context.Context, p state.Probe) (Result, error)
 

@@ -115,6 +115,36 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// With several resolvers only what all of them do is an error; one that is well is a
+// reading.
+func TestConformanceOfSeveralResolvers(t *testing.T) {
+	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
+		good, bad := reply(dnsmessage.RCodeSuccess, a(7)), silence
+		kind, at := "A", ""
+		switch w {
+		case probetest.Well: // though one is silent, and one wrong
+			at = " @" + resolver(t, good) + " @" + resolver(t, good) + " @" + resolver(t, reply(dnsmessage.RCodeServerFailure))
+			return probetest.Subject{Probe: state.Probe{Name: "dns", Kind: Kind, Query: "A shop.example.com" + at}, Asker: Asker{}}, true
+		case probetest.Hangs:
+		case probetest.Fails:
+			bad = reply(dnsmessage.RCodeServerFailure)
+		case probetest.Garbage:
+			bad = func(*dnsmessage.Message, string) []byte { return []byte("\x1b[31mhello") }
+		case probetest.Escapes:
+			kind, bad = "TXT", reply(dnsmessage.RCodeSuccess, &dnsmessage.TXTResource{TXT: []string{"\x1b[31mred\x1b]0;t\x07"}})
+		case probetest.Empty:
+			bad = reply(dnsmessage.RCodeNameError)
+		case probetest.Refuses:
+			gone := func() string { return strings.TrimPrefix(probetest.Nobody(t), "http://") }
+			return probetest.Subject{Probe: state.Probe{Name: "dns", Kind: Kind, Query: "A shop.example.com @" + gone() + " @" + gone()}, Asker: Asker{}}, true
+		default:
+			return probetest.Subject{}, false
+		}
+		at = " @" + resolver(t, bad) + " @" + resolver(t, bad) + " @" + resolver(t, bad)
+		return probetest.Subject{Probe: state.Probe{Name: "dns", Kind: Kind, Query: kind + " shop.example.com" + at}, Asker: Asker{}}, true
+	})
+}
+
 func judged(t *testing.T, as Asker, p state.Probe) state.Sample {
 	t.Helper()
 	now := time.Now()

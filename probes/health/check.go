@@ -137,6 +137,10 @@ func (t *tally) add(ans answer, err error) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.asked++
+	wrong := lacks(ans.body, t.check.Contains, t.check.JSON)
+	if err == nil && wrong != "" && ans.cut && expected(ans.status, t.check.Status) {
+		err = beyond(t.req.line())
+	}
 	if err != nil {
 		if t.err == nil {
 			t.err = err
@@ -150,7 +154,6 @@ func (t *tally) add(ans answer, err error) bool {
 		t.statuses = map[int]int{}
 	}
 	t.statuses[ans.status]++
-	wrong := lacks(ans.body, t.check.Contains, t.check.JSON)
 	switch {
 	case !expected(ans.status, t.check.Status):
 		wrong = fmt.Sprintf("%d, want %s", ans.status, wanted(t.check.Status))

@@ -82,7 +82,8 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Rea
 	if p.Method != "" {
 		method = p.Method
 	}
-	ans, err := send(ctx, a.client, request{method, address, p.Headers, p.Body})
+	req := request{method, address, p.Headers, p.Body}
+	ans, err := send(ctx, a.client, req)
 	if err != nil {
 		return probes.Reading{}, err
 	}
@@ -91,11 +92,20 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Rea
 	case !expected(ans.status, p.Status):
 		r.Verdict = state.Crit
 		r.Text += ", want " + wanted(p.Status)
+	case wrong != "" && ans.cut:
+		return probes.Reading{}, beyond(req.line())
 	case wrong != "":
 		r.Verdict = state.Crit
 		r.Text += ", but " + wrong
 	}
 	return r, nil
+}
+
+// beyond is what is known of a body that does not hold what it should in as much of it
+// as is read: nothing.
+func beyond(what string) *state.Problem {
+	return &state.Problem{What: fmt.Sprintf("the answer of %s is larger than %d MiB", what, maxBody>>20), Why: "what it should hold may lie beyond",
+		Do: "Ask for a smaller answer", Code: "answer-large"}
 }
 
 // lacks says what of the text and the JSON values the body does not hold, "" where
@@ -172,7 +182,8 @@ func (r request) line() string {
 type answer struct {
 	status int
 	took   time.Duration
-	body   []byte
+	body   []byte // at most maxBody of it
+	cut    bool   // there was more
 	header http.Header
 }
 
@@ -214,11 +225,16 @@ func send(ctx context.Context, c *http.Client, r request) (answer, error) {
 		return answer{}, unanswered(ctx, r, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return answer{}, unanswered(ctx, r, err)
 	}
-	return answer{resp.StatusCode, time.Since(start), body, resp.Header}, nil
+	took := time.Since(start)
+	if resp.StatusCode == http.StatusProxyAuthRequired { // by definition not the service's own word
+		return answer{}, &state.Problem{What: r.line() + " got no answer", Why: "a proxy on the way wants credentials (status 407)",
+			Do: "Check http_proxy and no_proxy in the environment", Code: "no-answer"}
+	}
+	return answer{resp.StatusCode, took, body[:min(len(body), maxBody)], len(body) > maxBody, resp.Header}, nil
 }
 
 // unanswered says why no answer came. It wraps the context's error where that

@@ -49,20 +49,10 @@ func TestConformance(t *testing.T) {
 		switch w {
 		case probetest.Well:
 			url = probetest.Serve(t, status(200, "fine"))
-		case probetest.Hangs:
-			url = probetest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-		case probetest.Drips:
-			url = probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				for r.Context().Err() == nil {
-					fmt.Fprint(w, " ")
-					w.(http.Flusher).Flush()
-					time.Sleep(time.Millisecond)
-				}
-			}))
+		case probetest.Hangs, probetest.Drips, probetest.Fails:
+			url = probetest.Serve(t, probetest.Web(w))
 		case probetest.Refuses:
 			url = probetest.Nobody(t)
-		case probetest.Fails:
-			url = probetest.Serve(t, status(500, "no"))
 		case probetest.Garbage, probetest.Escapes:
 			url = babble(t)
 		default:
@@ -99,6 +89,12 @@ func TestVerdicts(t *testing.T) {
 		"no json":           {status(200, "<html>"), state.Probe{JSON: map[string]string{"x": "1"}}, state.Crit, "not JSON"},
 		"text":              {status(200, "all fine"), state.Probe{Contains: "fine"}, state.OK, "200 "},
 		"other text":        {status(200, "so so"), state.Probe{Contains: "fine"}, state.Crit, `does not contain "fine"`},
+		"long":              {status(200, strings.Repeat("x", maxBody)), state.Probe{}, state.OK, "200 "},
+		"long text":         {status(200, "fine"+strings.Repeat(" ", maxBody)), state.Probe{Contains: "fine"}, state.OK, "200 "},
+		"text beyond":       {status(200, strings.Repeat(" ", maxBody)+"fine"), state.Probe{Contains: "fine"}, state.Error, "larger than 1 MiB"},
+		"json beyond":       {status(200, `{"a":"`+strings.Repeat("x", maxBody)+`","b":1}`), state.Probe{JSON: map[string]string{"b": "1"}}, state.Error, "larger than 1 MiB"},
+		"long and wrong":    {status(500, strings.Repeat("x", 2*maxBody)), state.Probe{Contains: "fine"}, state.Crit, "want 2xx"},
+		"a proxy's word":    {status(407, ""), state.Probe{}, state.Error, "proxy"},
 		"redirect":          {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, state.Probe{}, state.Crit, "302 "},
 		"nothing but a nap": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, state.Probe{}, state.Error, "got no answer"},
 	} {
@@ -158,6 +154,8 @@ func TestCheck(t *testing.T) {
 			if n.Add(1)%10 == 0 {
 				http.Error(w, "nil\x1b[31m profile", 500)
 			}
+		case "/base/long":
+			fmt.Fprint(w, strings.Repeat(" ", maxBody), "the end")
 		case "/base/json":
 			fmt.Fprint(w, `{"a":1}`)
 		case "/base/search":
@@ -178,6 +176,7 @@ func TestCheck(t *testing.T) {
 		"flaky":    {runbook.Check{Name: "login", Path: "/flaky", Times: 50}, env, "check-failed", "45/50 passed"},
 		"why":      {runbook.Check{Name: "login", Path: "/flaky", Times: 50}, env, "check-failed", "500, want 2xx (nil profile)"},
 		"nobody":   {runbook.Check{Name: "gone", Path: probetest.Nobody(t), Times: 1000}, env, "check-unasked", "0/1000 passed"},
+		"long":     {runbook.Check{Name: "long", Path: "/long", Contains: "the end"}, env, "check-unasked", "larger than 1 MiB"},
 		"no url":   {runbook.Check{Name: "x", Path: "/x"}, runbook.Environment{}, "check-unasked", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

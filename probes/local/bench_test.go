@@ -3,7 +3,10 @@ package local
 import (
 	"context"
 	"fmt"
+	"io"
+	"math"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,20 +16,28 @@ import (
 	"mayday/state"
 )
 
-// page is a metrics page of about n series.
-func page(n int) string {
-	var b strings.Builder
-	b.WriteString("# TYPE http_requests_total counter\n")
-	for i := range n {
-		fmt.Fprintf(&b, "http_requests_total{version=\"v1.2.%d\",method=\"GET\",path=\"/api/%d\",code=\"%d\"} %d\n", i%3, i, 200+i%5, i*7)
+// page is a metrics page of n series that grow from scrape to scrape, and begin anew
+// after eight.
+func page(n int) func(context.Context) (int, io.Reader, error) {
+	var all [8]string
+	for k := range all {
+		var b strings.Builder
+		b.WriteString("# TYPE http_requests_total counter\n")
+		for i := range n {
+			fmt.Fprintf(&b, "http_requests_total{version=\"v1.2.%d\",method=\"GET\",path=\"/api/%d\",code=\"%d\"} %d\n", i%3, i, 200+i%5, (i+1)*(7+k))
+		}
+		all[k] = b.String()
 	}
-	return b.String()
+	var scrape atomic.Uint64
+	return func(context.Context) (int, io.Reader, error) {
+		return 200, strings.NewReader(all[scrape.Add(1)%uint64(len(all))]), nil
+	}
 }
 
 func loaded(b *testing.B, n int) (*Local, *time.Time) {
 	now := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
 	p := new(pages)
-	p.set("app:1", text(page(n)))
+	p.set("app:1", page(n))
 	l, err := New(Options{
 		Targets: []string{"http://app:1/metrics"}, Client: &http.Client{Transport: p},
 		Now: func() time.Time { return now }, Clock: state.Clock{},
@@ -75,6 +86,69 @@ func BenchmarkQuery(b *testing.B) {
 	}
 }
 
+// keep fills a store with n series for its whole retention and gives what each of them
+// holds, in bytes: in the store, and where its page is read. Half of them grow by the
+// same each time, the others unsteadily.
+func keep(b testing.TB, n int) float64 {
+	clean := held()
+	now := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+	p := new(pages)
+	p.set("app:1", page(n))
+	l, err := New(Options{Targets: []string{"http://app:1/metrics"}, Client: &http.Client{Transport: p}, Now: func() time.Time { return now }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	t := l.static[0]
+	l.scrape(b.Context(), t)
+	for round := range 1440 * 9 / 8 { // two hours and an eighth, which is the most that is kept
+		now = now.Add(5 * time.Second)
+		app, i := l.head.Appender(b.Context()), 0
+		for _, s := range t.series {
+			v := float64(round * (i + 1))
+			if i++; i%2 == 0 {
+				v = math.Floor(v * (1 + 0.3*math.Sin(float64(round+i)/17)))
+			}
+			if err := put(app, s, now.UnixMilli(), v); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := app.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := t.last(); err != nil || len(t.series) != n || l.head.NumSeries() != uint64(n)+1 {
+		b.Fatalf("%d series of %d are kept, %v", l.head.NumSeries(), n, err)
+	}
+	per := float64(held()-clean) / float64(n)
+	runtime.KeepAlive(l)
+	return per
+}
+
+// held is what lives on the heap.
+func held() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what had a finalizer
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkKept is what a series of two hours at 5 s holds, where there are few and where
+// there are many.
+//
+//	go test -run '^$' -bench Kept -benchtime 1x ./probes/local
+func BenchmarkKept(b *testing.B) {
+	for _, n := range []int{500, 5000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var per float64
+			for b.Loop() {
+				per = keep(b, n)
+			}
+			b.ReportMetric(per, "B/series")
+		})
+	}
+}
+
 // BenchmarkFleet asks while 50 targets of 1,000 series each are scraped every 5 s, with
 // two minutes of them in the store: queries that touch 500 series (p99-ms: at most 20).
 //
@@ -84,7 +158,7 @@ func BenchmarkFleet(b *testing.B) {
 	var targets []string
 	for i := range 50 {
 		host := fmt.Sprintf("app-%d:1", i)
-		p.set(host, text(page(1000)))
+		p.set(host, page(1000))
 		targets = append(targets, "http://"+host+"/metrics")
 	}
 	var behind atomic.Int64 // the clock, before it is the real one

@@ -5,6 +5,11 @@
 // Times in the store are incident time: under a fast clock a query over [5m] sees
 // five incident minutes. Timestamps that a page states itself are ignored for that
 // reason.
+//
+// The language is that of Prometheus 3. A server of Prometheus 2 says the same but for
+// this: its ranges hold the sample at their very beginning too, and its look-back one
+// that is exactly so old; the dot of its regular expressions is no new line; and
+// double_exponential_smoothing is called holt_winters there.
 package local
 
 import (
@@ -32,6 +37,7 @@ const (
 	maxTargets = 500       // of all files together
 	maxBody    = 16 << 20  // of one page, unpacked
 	maxSamples = 50_000    // of one page
+	maxLines   = 150_000   // of one page: each sample may be the only one of its metric, with help and type
 	maxSeries  = 300_000   // in the store
 	maxQuery   = 5_000_000 // samples one query may load
 )
@@ -62,10 +68,14 @@ type Options struct {
 
 // Local scrapes and answers. Run does the scraping; Ask and Query may be called
 // from any goroutine, before, during and after it.
+//
+// Memory is linear: a series that is scraped every 5 s and kept for 2 h holds 9 to 11 kB
+// (measured by BenchmarkKept), and a page while it is read a few times its length.
 type Local struct {
 	opt    Options
 	every  time.Duration // real
 	head   *tsdb.Head
+	parser parser.Parser
 	engine *promql.Engine
 	static []*target
 	files  []*targetFile
@@ -96,10 +106,10 @@ func New(opt Options) (*Local, error) {
 	if l.head, err = newHead(opt.Retention.D()); err != nil {
 		return nil, err
 	}
+	l.parser = parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
 	l.engine = promql.NewEngine(promql.EngineOpts{
 		MaxSamples: maxQuery, Timeout: 30 * time.Second,
-		EnableAtModifier: true, EnableNegativeOffset: true,
-		Parser: parser.NewParser(parser.Options{EnableExperimentalFunctions: true}),
+		EnableAtModifier: true, EnableNegativeOffset: true, Parser: l.parser,
 	})
 	return l, nil
 }

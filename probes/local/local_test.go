@@ -196,6 +196,10 @@ func TestSeriesAreToldApart(t *testing.T) {
 		if err != nil || x.Value != 3 || len(x.Parts) != 2 || x.Parts[1] != (state.Part{Label: "v2", Value: 9}) {
 			t.Fatalf("%+v %v", x, err)
 		}
+		past, err := r.Past(t.Context(), q, r.incident(), r.incident(), time.Second)
+		if err != nil || len(past) != 1 || past[0].Value != 3 || len(past[0].Parts) != 2 {
+			t.Fatalf("%+v %v", past, err)
+		}
 		q.By, q.Series = "", state.SeveralMax
 		if x, err = r.Ask(t.Context(), q, r.incident()); err != nil || x.Value != 9 {
 			t.Fatalf("%+v %v", x, err)
@@ -366,31 +370,38 @@ func TestBadTargets(t *testing.T) {
 	}
 }
 
-func TestConformance(t *testing.T) {
+// subject asks a for its value, of a page that was scraped twice.
+func subject(t *testing.T, w probetest.World) (probetest.Subject, bool) {
 	page := map[probetest.World]string{
 		probetest.Well: "a 1\n", probetest.Empty: "b 1\n", probetest.NotANum: "a NaN\n",
 		probetest.Two: "a{v=\"first\"} 1\na{v=\"second\"} 2\n",
 	}
-	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
-		body, ok := page[w]
-		query := state.Probe{Name: "a", Query: "a"}
-		if w == probetest.Escapes || w == probetest.Garbage {
-			// What can be garbage to a query in process is only the query itself.
-			body, ok, query.Query = "a 1\n", true, "a\x1b[31m{"
-		}
-		if !ok {
-			return probetest.Subject{}, false
-		}
-		p := new(pages)
-		p.set("app:1", text(body))
-		l, err := New(Options{Targets: []string{"http://app:1/metrics"}, Client: &http.Client{Transport: p}})
-		if err != nil {
-			t.Fatal(err)
-		}
+	body, ok := page[w]
+	query := state.Probe{Name: "a", Query: "a"}
+	if w == probetest.Escapes || w == probetest.Garbage {
+		// What can be garbage to a query in process is only the query itself.
+		body, ok, query.Query = "a 1\n", true, "a\x1b[31m{"
+	}
+	if !ok {
+		return probetest.Subject{}, false
+	}
+	p := new(pages)
+	p.set("app:1", text(body))
+	now := time.Now().Add(-10 * time.Second)
+	l, err := New(Options{Targets: []string{"http://app:1/metrics"}, Client: &http.Client{Transport: p}, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
 		l.scrape(t.Context(), l.static[0])
-		return probetest.Subject{Asker: l, Probe: query}, true
-	})
+		now = now.Add(5 * time.Second)
+	}
+	return probetest.Subject{Asker: l, Probe: query, At: now}, true
 }
+
+func TestConformance(t *testing.T) { probetest.Run(t, subject) }
+
+func TestPastConformance(t *testing.T) { probetest.RunPast(t, subject) }
 
 // A store that has just begun has no rate of anything yet. That is no news of the
 // service: it is said once the first scrapes are in, or do not come.

@@ -15,8 +15,12 @@ import (
 	"mayday/state"
 )
 
-// parse reads the page in t.body.
+// parse reads the page in t.body. One of too many lines is refused unread: each would
+// become an object many times its length.
 func (t *target) parse() (map[string]*dto.MetricFamily, error) {
+	if bytes.Count(t.body.Bytes(), []byte("\n")) > maxLines {
+		return nil, fmt.Errorf("the page holds more than %d lines", maxLines)
+	}
 	p := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := p.TextToMetricFamilies(bytes.NewReader(t.body.Bytes()))
 	if err != nil {

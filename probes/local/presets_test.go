@@ -2,10 +2,16 @@ package local
 
 import (
 	"fmt"
+	"math"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"mayday/probes/probetest"
+	"mayday/probes/prom"
+	"mayday/state"
 	"mayday/state/runbook"
 )
 
@@ -53,6 +59,40 @@ pg_settings_max_connections 100
 pg_stat_database_deadlocks{datname="shop"} 1*$n
 `
 
+// Twenty minutes of scrapes.
+const (
+	exports  = 80
+	exportBy = 15 * time.Second
+)
+
+var exportsBegin = time.Date(2026, 11, 22, 3, 0, 22, 0, time.UTC)
+
+// exporter gives the series of such a text.
+func exporter(t *testing.T, text string) (out []metric) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		series, value, ok := strings.Cut(strings.TrimSuffix(strings.TrimSpace(line), "*$n"), "} ")
+		if !ok {
+			if series, value, ok = strings.Cut(strings.TrimSpace(line), " "); !ok {
+				continue
+			}
+		}
+		var v float64
+		if _, err := fmt.Sscan(value, &v); err != nil {
+			t.Fatal(line, err)
+		}
+		grows := strings.Contains(line, "*$n")
+		name, ls, _ := strings.Cut(series, "{")
+		out = append(out, metric{name, ls, func(n int) (float64, bool) {
+			if grows {
+				return v * float64(n), true
+			}
+			return v, true
+		}})
+	}
+	return out
+}
+
 // scraped is a Local that has seen the metrics for twenty minutes, until the time given.
 func scraped(t *testing.T, text string) (*Local, time.Time) {
 	t.Helper()
@@ -60,70 +100,73 @@ func scraped(t *testing.T, text string) (*Local, time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := time.Date(2026, 11, 22, 3, 0, 7, 0, time.UTC)
-	for n := range 80 {
+	all := exporter(t, text)
+	for n := range exports {
 		l.static[0].body.Reset()
-		for line := range strings.Lines(text) {
-			series, value, ok := strings.Cut(strings.TrimSuffix(strings.TrimSpace(line), "*$n"), "} ")
-			if ok {
-				series += "}"
-			} else if series, value, ok = strings.Cut(strings.TrimSpace(line), " "); !ok {
-				continue
-			}
-			var v float64
-			if _, err := fmt.Sscan(value, &v); err != nil {
-				t.Fatal(line, err)
-			}
-			if strings.Contains(line, "*$n") {
-				v *= float64(n)
-			}
-			fmt.Fprintf(&l.static[0].body, "%s %v\n", series, v)
+		for _, m := range all {
+			v, _ := m.at(n)
+			fmt.Fprintf(&l.static[0].body, "%s{%s} %v\n", m.name, m.labels, v)
 		}
-		at = at.Add(15 * time.Second)
-		if err := l.append(t.Context(), l.static[0], at.UnixMilli()); err != nil {
+		at := exportsBegin.Add(time.Duration(n) * exportBy).UnixMilli()
+		if err := l.append(t.Context(), l.static[0], at); err != nil {
 			t.Fatal(err)
 		}
-		l.newest.Store(at.UnixMilli())
+		l.newest.Store(at)
 	}
-	return l, at
+	return l, exportsBegin.Add((exports - 1) * exportBy)
 }
 
-// Every probe of every preset reads one number from the metrics that it is made for,
-// and no data where there are none.
-func TestPresets(t *testing.T) {
+// preset is what each probe of a preset reads from the exported metrics.
+var preset = map[string]map[string]float64{
+	"golden-signals":      {"error rate new": 0.1, "error rate old": 0, "error rate": 0.05, "p95 latency new": 0.095, "p95 latency": 0.095, "traffic": 200.0 / 15},
+	"kubernetes-workload": {"pods unavailable": 1, "pods that cannot start": 1, "restarts in 10m": 40, "out of memory in 10m": 1, "cpu of limit": 0.25, "memory of limit": 0.75},
+	"jvm":                 {"heap": 0.6, "garbage collection": 0.2, "threads": 42, "threads blocked": 5},
+	"node":                {"node cpu": 0.6, "node memory": 0.75, "node disk": 0.9, "node load per cpu": 1.5},
+	"postgres-pool":       {"connection pool": 0.9, "waiting for a connection": 4, "postgres connections": 0.5, "postgres deadlocks in 10m": 40},
+}
+
+// asked gives the probes of a preset as they are asked.
+func asked(t *testing.T, name string) (out []state.Probe) {
+	t.Helper()
 	rb, err := runbook.Parse("/srv/shop/mayday.yaml", []byte(`
 service: shop
 environments: {production: {namespace: shop, image: "shop:{version}"}}
 prometheus: https://prometheus.example.com
-presets: [golden-signals, kubernetes-workload, jvm, node, postgres-pool]
+presets: [`+name+`]
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]float64{
-		"error rate new": 0.1, "error rate old": 0, "error rate": 0.05, "p95 latency new": 0.095, "p95 latency": 0.095, "traffic": 200.0 / 15,
-		"pods unavailable": 1, "pods that cannot start": 1, "restarts in 10m": 40, "out of memory in 10m": 1, "cpu of limit": 0.25, "memory of limit": 0.75,
-		"heap": 0.6, "garbage collection": 0.2, "threads": 42, "threads blocked": 5,
-		"node cpu": 0.6, "node memory": 0.75, "node disk": 0.9, "node load per cpu": 1.5,
-		"connection pool": 0.9, "waiting for a connection": 4, "postgres connections": 0.5, "postgres deadlocks in 10m": 40,
-	}
-	if len(rb.Probes) != len(want) {
-		t.Errorf("%d probes, %d are known", len(rb.Probes), len(want))
-	}
-	full, at := scraped(t, exported)
-	empty, _ := scraped(t, "other 1\n")
 	fill := strings.NewReplacer("{new}", "v2", "{old}", "v1", "{service}", "shop").Replace
 	for i := range rb.Probes {
-		p := rb.Probes[i].Asked(fill, "")
-		r, err := full.Ask(t.Context(), p, at)
-		if v := want[p.Name]; err != nil || r.NoData || r.Value < v*0.999-1e-9 || r.Value > v*1.001+1e-9 {
-			t.Errorf("%s: %+v, %v; want %v\n%s", p.Name, r, err, v, p.Query)
+		out = append(out, rb.Probes[i].Asked(fill, ""))
+	}
+	return out
+}
+
+func near(a, b float64) bool { return math.Abs(a-b) <= 0.001*math.Abs(b)+1e-9 }
+
+// Every probe of every preset reads one number from the metrics that it is made for,
+// and no data where there are none.
+func TestPresets(t *testing.T) {
+	full, at := scraped(t, exported)
+	empty, _ := scraped(t, "other 1\n")
+	for name, want := range preset {
+		all := asked(t, name)
+		if len(all) != len(want) {
+			t.Errorf("%s: %d probes, %d are known", name, len(all), len(want))
 		}
-		if r, err := empty.Ask(t.Context(), p, at); err != nil || !r.NoData {
-			t.Errorf("%s, without metrics: %+v, %v", p.Name, r, err)
-		}
-		if err := p.Check(); err != nil {
-			t.Error(err)
+		for _, p := range all {
+			r, err := full.Ask(t.Context(), p, at)
+			if v := want[p.Name]; err != nil || r.NoData || !near(r.Value, v) {
+				t.Errorf("%s: %+v, %v; want %v\n%s", p.Name, r, err, v, p.Query)
+			}
+			if r, err := empty.Ask(t.Context(), p, at); err != nil || !r.NoData {
+				t.Errorf("%s, without metrics: %+v, %v", p.Name, r, err)
+			}
+			if err := p.Check(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	// Without a pool of the service's own, the server's connections count.
@@ -134,12 +177,57 @@ presets: [golden-signals, kubernetes-workload, jvm, node, postgres-pool]
 		}
 	}
 	less, at := scraped(t, strings.Join(bare, ""))
-	for i := range rb.Probes {
-		p := rb.Probes[i].Asked(fill, "")
-		if v, ok := map[string]float64{"connection pool": 0.5, "pods that cannot start": 0}[p.Name]; ok {
-			if r, err := less.Ask(t.Context(), p, at); err != nil || r.NoData || r.Value != v {
-				t.Errorf("%s: %+v, %v; want %v", p.Name, r, err, v)
+	for name, v := range map[string]float64{"connection pool": 0.5, "pods that cannot start": 0} {
+		all := slices.Concat(asked(t, "kubernetes-workload"), asked(t, "postgres-pool"))
+		p := all[slices.IndexFunc(all, func(p state.Probe) bool { return p.Name == name })]
+		if r, err := less.Ask(t.Context(), p, at); err != nil || r.NoData || r.Value != v {
+			t.Errorf("%s: %+v, %v; want %v", p.Name, r, err, v)
+		}
+	}
+}
+
+// The same numbers from a server of Prometheus 2.
+func TestPresetsOnARealServer(t *testing.T) {
+	text := openMetrics(exporter(t, exported), exports, exportsBegin, exportBy)
+	server, err := prom.New(prom.Options{URL: probetest.StartPrometheus(t, probetest.Setup{Samples: text}).URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	for name, want := range preset {
+		for _, p := range asked(t, name) {
+			r, err := server.Ask(t.Context(), p, exportsBegin.Add((exports-1)*exportBy))
+			if err != nil || r.NoData || !near(r.Value, want[p.Name]) {
+				t.Errorf("%s: %+v, %v; want %v\n%s", p.Name, r, err, want[p.Name], p.Query)
 			}
+			r, err = server.Ask(t.Context(), p, exportsBegin.Add(-time.Hour))
+			if err != nil || !r.NoData {
+				t.Errorf("%s, before there are metrics: %+v, %v", p.Name, r, err)
+			}
+		}
+	}
+}
+
+// Every probe of every preset passes the suite: over metrics, over none, and over those
+// that are no numbers.
+func TestPresetsConformance(t *testing.T) {
+	number := regexp.MustCompile(` [0-9.e-]+(\*\$n)?\n`)
+	of := map[probetest.World]*Local{}
+	var at time.Time
+	for w, text := range map[probetest.World]string{probetest.Well: exported, probetest.Empty: "other 1\n", probetest.NotANum: number.ReplaceAllString(exported, " NaN\n")} {
+		of[w], at = scraped(t, text)
+	}
+	for name := range preset {
+		for _, p := range asked(t, name) {
+			t.Run(name+"/"+p.Name, func(t *testing.T) {
+				probetest.Run(t, func(_ *testing.T, w probetest.World) (probetest.Subject, bool) {
+					l := of[w]
+					if w == probetest.NotANum && (p.Name == "out of memory in 10m" || strings.HasPrefix(p.Name, "p95")) {
+						l = nil // it counts containers, not their values; a bucket's count is a number
+					}
+					return probetest.Subject{Asker: l, Probe: p, At: at}, l != nil
+				})
+			})
 		}
 	}
 }

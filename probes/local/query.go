@@ -26,8 +26,8 @@ func (l *Local) Query(ctx context.Context, expr string, at time.Time) (probes.Re
 // Ask evaluates p.Query at the incident time at. A query that cannot be read, or
 // whose series the probe has no use for, is a *state.Problem. Where there is no data,
 // the reading's text says whether targets do not answer, and it is pending while the
-// first scrapes are not in; where scraping stands still, the reading's time is that
-// of the last scrape.
+// first scrapes are not in; where scraping stands still, or none of the targets that the
+// query may be about answers, the reading's time is that of their last scrape.
 func (l *Local) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Reading, error) {
 	q, err := l.engine.NewInstantQuery(ctx, storage.QueryableFunc(l.querier), nil, p.Query, at)
 	if err != nil {
@@ -47,15 +47,14 @@ func (l *Local) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 	}
 	if newest, late := l.late(at); late && err == nil {
 		r.At = newest
+	} else if err == nil && !r.NoData {
+		r.At = l.silentSince(p.Query, at)
 	}
 	return r, err
 }
 
 // Past evaluates p.Query at incident times a step apart, as far back as was scraped.
 func (l *Local) Past(ctx context.Context, p state.Probe, from, to time.Time, step time.Duration) ([]probes.Reading, error) {
-	if p.By != "" || p.Series != "" {
-		return nil, nil // which series counted then is not known of a range
-	}
 	q, err := l.engine.NewRangeQuery(ctx, storage.QueryableFunc(l.querier), nil, p.Query, from, to, step)
 	if err != nil {
 		return nil, unread(err)
@@ -65,18 +64,17 @@ func (l *Local) Past(ctx context.Context, p state.Probe, from, to time.Time, ste
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
-	var names []probes.Series
+	if len(m) > probes.MostPast {
+		return nil, nil // no more than what a chart shows is looked back for
+	}
+	var all []probes.Series
 	for _, s := range m {
-		names = append(names, probes.Series{Labels: s.Metric.String()})
+		labels, label := s.Metric.String(), s.Metric.Get(p.By)
+		for _, x := range s.Floats {
+			all = append(all, probes.Series{Labels: labels, Label: label, Value: x.F, At: time.UnixMilli(x.T).UTC()})
+		}
 	}
-	if _, err := probes.Gather(state.Probe{}, names); err != nil || len(m) == 0 {
-		return nil, err
-	}
-	out := make([]probes.Reading, 0, len(m[0].Floats))
-	for _, x := range m[0].Floats {
-		out = append(out, probes.Reading{Value: x.F, At: time.UnixMilli(x.T).UTC()})
-	}
-	return out, nil
+	return probes.GatherPast(p, all)
 }
 
 func unread(err error) error {
@@ -93,9 +91,13 @@ func (l *Local) late(at time.Time) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	newest := time.UnixMilli(ms).UTC()
-	// Scrapes that time out take real time, which a fast clock multiplies.
-	allowed := 2*l.opt.Interval.D() + l.opt.Clock.Incident(l.opt.Timeout+time.Second)
-	return newest, at.Sub(newest) > allowed
+	return newest, at.Sub(newest) > l.allowed()
+}
+
+// allowed is how old the last scrape may be. Those that time out take real time, which a
+// fast clock multiplies.
+func (l *Local) allowed() time.Duration {
+	return 2*l.opt.Interval.D() + l.opt.Clock.Incident(l.opt.Timeout+time.Second)
 }
 
 func reading(p state.Probe, res *promql.Result) (probes.Reading, error) {

@@ -88,7 +88,7 @@ func changing(t *testing.T, start, event time.Time, scrape time.Duration) *Local
 		put(10*(all-since), "latency_seconds_bucket", "le", "1")
 		put(10*all, "latency_seconds_bucket", "le", "10")
 		put(10*all, "latency_seconds_bucket", "le", "+Inf")
-		if err := l.Record(t.Context(), at, v, nil); err != nil {
+		if err := l.Record(t.Context(), at, v, nil, false); err != nil {
 			t.Fatal(err)
 		}
 	}

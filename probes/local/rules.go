@@ -39,7 +39,7 @@ func (l *Local) Vector(ctx context.Context, expr string, at time.Time) (v promql
 
 // Record stores what recording rules made at an incident time, as if it had been
 // scraped, and ends the series in gone.
-func (l *Local) Record(ctx context.Context, at time.Time, made promql.Vector, gone []labels.Labels) error {
+func (l *Local) Record(ctx context.Context, at time.Time, made promql.Vector, gone []labels.Labels, _ bool) error {
 	l.write.Lock()
 	defer l.write.Unlock()
 	app := l.head.Appender(ctx)

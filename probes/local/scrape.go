@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/model"
@@ -34,6 +35,8 @@ type target struct {
 	key    []byte             // scratch
 	labelb labels.ScratchBuilder
 	up     storage.SeriesRef
+
+	answered atomic.Int64 // incident time of the last page that could be read, ms
 
 	mu      sync.Mutex
 	err     error // of the last scrape
@@ -73,6 +76,8 @@ func (l *Local) scrape(ctx context.Context, t *target) {
 	}
 	if err != nil {
 		l.down(ctx, t, at)
+	} else {
+		t.answered.Store(at)
 	}
 	t.mu.Lock()
 	t.err = err
@@ -119,28 +124,29 @@ func (l *Local) fetch(ctx context.Context, t *target) error {
 	return nil
 }
 
-// append stores one page: all of it or, on an error, nothing.
+// append stores one page: all of it or, on an error, nothing. It is read before the
+// store is taken, so that a long one keeps no other target waiting.
 func (l *Local) append(ctx context.Context, t *target, at int64) error {
+	families, err := t.parse()
+	if err != nil {
+		return err
+	}
 	l.write.Lock()
 	defer l.write.Unlock()
 	app := l.head.Appender(ctx)
-	if err := l.fill(app, t, at); err != nil {
+	if err := l.fill(app, t, families, at); err != nil {
 		return errors.Join(err, app.Rollback())
 	}
 	return app.Commit()
 }
 
-func (l *Local) fill(app storage.Appender, t *target, at int64) error {
-	families, err := t.parse()
-	if err != nil {
-		return err
-	}
+func (l *Local) fill(app storage.Appender, t *target, families map[string]*dto.MetricFamily, at int64) error {
 	if t.series == nil {
 		t.series = map[string]*series{}
 	}
 	t.round++
 	n := 0
-	err = expand(families, func(name string, m *dto.Metric, extra, val string, v float64) error {
+	err := expand(families, func(name string, m *dto.Metric, extra, val string, v float64) error {
 		if n++; n > maxSamples {
 			return fmt.Errorf("the page holds more than %d samples", maxSamples)
 		}

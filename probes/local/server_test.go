@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -75,13 +76,13 @@ func world() []metric {
 	return out
 }
 
-// openMetrics writes the world as promtool reads it.
-func openMetrics(all []metric, start time.Time) string {
+// openMetrics writes so many scrapes of a world as promtool reads them.
+func openMetrics(all []metric, scrapes int, start time.Time, by time.Duration) string {
 	var b strings.Builder
 	for _, m := range all {
 		for n := range scrapes {
 			if v, ok := m.at(n); ok {
-				fmt.Fprintf(&b, "%s{%s} %v %.3f\n", m.name, m.labels, v, float64(start.Add(time.Duration(n)*scrapeBy).UnixMilli())/1000)
+				fmt.Fprintf(&b, "%s{%s} %v %.3f\n", m.name, m.labels, v, float64(start.Add(time.Duration(n)*by).UnixMilli())/1000)
 			}
 		}
 	}
@@ -191,7 +192,7 @@ func equal(a, b float64) bool {
 	if math.IsNaN(a) || math.IsNaN(b) {
 		return math.IsNaN(a) && math.IsNaN(b)
 	}
-	return a == b || math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b))
+	return a == b || !math.IsInf(a, 0) && math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b))
 }
 
 // pair is a real server and a Local with the same samples.
@@ -200,7 +201,7 @@ func pair(t *testing.T) (*prom.Asker, *Local, time.Time) {
 	all := world()
 	// The scrapes fall between the whole seconds at which a subquery has its steps.
 	start := time.Now().Add(-8 * time.Hour).Truncate(2 * time.Hour).Add(3700 * time.Millisecond).UTC()
-	server, err := prom.New(prom.Options{URL: probetest.StartPrometheus(t, probetest.Setup{Samples: openMetrics(all, start)}).URL})
+	server, err := prom.New(prom.Options{URL: probetest.StartPrometheus(t, probetest.Setup{Samples: openMetrics(all, scrapes, start, scrapeBy)}).URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +219,7 @@ func TestAnswersAreThoseOfARealServer(t *testing.T) {
 	if len(same) < 40 {
 		t.Fatalf("only %d expressions", len(same))
 	}
+	answers := map[string]int{}
 	// Between two scrapes: while a is down, while v2 begins, after b restarted, at the
 	// end, and when all is over.
 	for _, after := range []time.Duration{16 * time.Minute, 27 * time.Minute, 38*time.Minute + 30*time.Second, 59 * time.Minute, 66 * time.Minute} {
@@ -233,18 +235,36 @@ func TestAnswersAreThoseOfARealServer(t *testing.T) {
 				t.Errorf("%s: %v", expr, err)
 				continue
 			}
-			a, b := lined(want), lined(got)
-			if len(a) != len(b) {
-				t.Errorf("%s after %v: the server says %v, here %v", expr, after, a, b)
-				continue
-			}
-			for ls, v := range a {
-				if w, ok := b[ls]; !ok || !equal(v, w) {
-					t.Errorf("%s after %v: %s is %v, here %v (%v)", expr, after, ls, v, w, ok)
-				}
+			answers[expr] += len(want)
+			for _, wrong := range differences(want, got, strings.HasPrefix(expr, "sort")) {
+				t.Errorf("%s after %v: %s", expr, after, wrong)
 			}
 		}
 	}
+	for _, expr := range same {
+		if answers[expr] == 0 {
+			t.Errorf("%s: nobody has an answer, at any time", expr)
+		}
+	}
+}
+
+// differences says where two answers are not the same.
+func differences(want, got promql.Vector, ordered bool) (out []string) {
+	a, b := lined(want), lined(got)
+	if len(want) != len(got) || len(a) != len(want) {
+		return []string{fmt.Sprintf("the server says %v, here %v", a, b)}
+	}
+	for ls, v := range a {
+		if w, ok := b[ls]; !ok || !equal(v, w) {
+			out = append(out, fmt.Sprintf("%s is %v, here %v (%v)", ls, v, w, ok))
+		}
+	}
+	for i := range want {
+		if ordered && !labels.Equal(want[i].Metric, got[i].Metric) {
+			out = append(out, fmt.Sprintf("%v is number %d, here it is %v", want[i].Metric, i+1, got[i].Metric))
+		}
+	}
+	return out
 }
 
 // What a probe's ring is filled with is the same from a server and from what was

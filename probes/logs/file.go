@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type tail struct {
 	begun  bool
 	file   *os.File
 	offset int64
+	mark   []byte // what stood just before offset
 	lines  lines
 	missed int64 // bytes that were skipped in this reading
 }
@@ -140,7 +142,18 @@ func (t *tail) read(ctx context.Context) (missing bool, err error) {
 	}
 	t.file = next
 	if first { // what is there already was before our time
-		t.offset, err = t.file.Seek(0, io.SeekEnd)
+		if t.offset, err = t.file.Seek(0, io.SeekEnd); err != nil {
+			return false, err
+		}
+		before := make([]byte, min(markSize, t.offset))
+		n, err := t.file.ReadAt(before, t.offset-int64(len(before)))
+		if n < len(before) { // it was truncated meanwhile
+			before = nil
+		}
+		t.mark = before
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
 		return false, err
 	}
 	return false, t.rest(ctx)
@@ -181,19 +194,21 @@ func (t *tail) rest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() < t.offset { // truncated: what is in it is new
-		t.offset, t.lines = 0, lines{}
+	if info.Size() < t.offset || t.rewritten() { // truncated: what is in it is new
+		t.offset, t.mark, t.lines = 0, nil, lines{}
 	}
 	if behind := info.Size() - t.offset - t.most; behind > 0 {
 		t.offset += behind
 		t.missed += behind
-		t.lines = lines{skipped: true}
+		t.mark, t.lines = nil, lines{skipped: true}
 	}
 	buf := make([]byte, 64<<10)
 	for read := int64(0); read < 2*t.most && ctx.Err() == nil; {
 		n, err := t.file.ReadAt(buf, t.offset)
 		t.offset += int64(n)
 		read += int64(n)
+		t.mark = append(t.mark, buf[max(n-markSize, 0):n]...)
+		t.mark = append(t.mark[:0], t.mark[max(len(t.mark)-markSize, 0):]...)
 		t.lines.write(buf[:n], func(line []byte) { t.tally.line("", line) })
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -205,6 +220,14 @@ func (t *tail) rest(ctx context.Context) error {
 	return nil
 }
 
+// rewritten reports whether other bytes stand before offset than were read there: the
+// file was truncated, and has grown beyond what it was.
+func (t *tail) rewritten() bool {
+	now := make([]byte, len(t.mark))
+	n, _ := t.file.ReadAt(now, t.offset-int64(len(now))) // what cannot be read now cannot be read below
+	return n == len(now) && !bytes.Equal(now, t.mark)
+}
+
 // leave closes the file. A last line without an end is a line too.
 func (t *tail) leave() {
 	if t.file == nil {
@@ -214,5 +237,5 @@ func (t *tail) leave() {
 		t.tally.line("", t.lines.part)
 	}
 	_ = t.file.Close() // only read
-	t.file, t.offset, t.lines = nil, 0, lines{}
+	t.file, t.offset, t.mark, t.lines = nil, 0, nil, lines{}
 }

@@ -141,6 +141,24 @@ func TestRotationTruncationAndAbsence(t *testing.T) {
 	f.want(state.OK, 1, "again")
 }
 
+// A file that was truncated and has grown beyond what it was, before anybody looked, is
+// read from its beginning.
+func TestTruncatedAndGrownBeyond(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	write(t, path, "started\n")
+	f := follow(t, path)
+	f.want(state.OK, 0, "")
+	for _, before := range []string{"ERROR old\n", strings.Repeat("much\n", 5000), "part of a li"} {
+		write(t, path, before)
+		f.want(state.OK, float64(strings.Count(before, "ERROR")), "")
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, "ERROR first\n"+strings.Repeat("ne other\n", 5000)+"ERROR last\n")
+		f.want(state.OK, 2, "ERROR last")
+	}
+}
+
 func TestFloodIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.log")
 	write(t, path, "")

@@ -28,6 +28,9 @@ const (
 const (
 	maxLine = 64 << 10 // bytes of a line that are looked at
 	maxRead = 16 << 20 // bytes of a file that one question reads
+	// markSize is how many bytes before the place it has read to must still stand there,
+	// or a file was written anew.
+	markSize = 256
 )
 
 // tally counts matches until it is asked. Safe for concurrent use.

@@ -58,7 +58,7 @@ func NewPods(cfg *rest.Config, namespace string, redact func(string) string) (*P
 	return &Pods{client: client, namespace: namespace, redact: redact, every: lookEvery, watches: map[string]*watch{}, wake: make(chan struct{}, 1)}, nil
 }
 
-// watch is one probe's pods. The streams belong to the goroutine of Run.
+// watch is one probe's pods. The streams belong to the goroutine that attends to it.
 type watch struct {
 	selector, container string
 	tally               *tally
@@ -66,6 +66,8 @@ type watch struct {
 	looked              bool               // at least once, so that a pod seen next is new
 
 	ready chan struct{} // closed after the first look
+
+	end context.CancelFunc // of that goroutine; nil: there is none yet. Guarded by Pods.mu
 
 	mu    sync.Mutex
 	asked time.Time
@@ -79,14 +81,12 @@ type watch struct {
 // Run looks for pods and follows them until ctx ends, and returns nil after every
 // stream has ended. Call it once.
 func (a *Pods) Run(ctx context.Context) error {
-	var streams sync.WaitGroup
-	defer streams.Wait()
+	var watches sync.WaitGroup
+	defer watches.Wait()
 	tick := time.NewTicker(a.every)
 	defer tick.Stop()
 	for {
-		for _, w := range a.current() {
-			a.look(ctx, w, &streams)
-		}
+		a.tend(ctx, &watches)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -96,28 +96,45 @@ func (a *Pods) Run(ctx context.Context) error {
 	}
 }
 
-// current gives the watches that somebody still asks about, and drops the others.
-func (a *Pods) current() []*watch {
+// tend gives each watch a goroutine of its own, so that pods which take long to list
+// keep nobody else's waiting, and drops those that nobody asks about any more.
+func (a *Pods) tend(ctx context.Context, watches *sync.WaitGroup) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var out []*watch
 	for name, w := range a.watches {
 		w.mu.Lock()
 		old := time.Since(w.asked) > forgetTime
 		w.mu.Unlock()
-		if old {
-			w.stop()
+		switch {
+		case old:
+			if w.end != nil {
+				w.end()
+			}
 			delete(a.watches, name)
-			continue
+		case w.end == nil:
+			wctx, end := context.WithCancel(ctx)
+			w.end = end
+			watches.Go(func() {
+				defer end()
+				a.attend(wctx, w)
+			})
 		}
-		out = append(out, w)
 	}
-	return out
 }
 
-func (w *watch) stop() {
-	for _, s := range w.streams {
-		s.end()
+// attend looks again and again until ctx ends, and then waits for the streams.
+func (a *Pods) attend(ctx context.Context, w *watch) {
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	tick := time.NewTicker(a.every)
+	defer tick.Stop()
+	for {
+		a.look(ctx, w, &streams)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 
@@ -139,7 +156,7 @@ func (a *Pods) watch(p state.Probe) (*watch, error) {
 		w = &watch{selector: p.Query, container: p.Container, tally: tally, streams: map[string]*stream{}, ready: make(chan struct{})}
 		a.watches[p.Name] = w
 		if old != nil {
-			// Its streams belong to Run, which drops what is too old.
+			// Run drops what is too old.
 			old.mu.Lock()
 			old.asked = time.Time{}
 			old.mu.Unlock()

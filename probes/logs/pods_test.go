@@ -3,6 +3,7 @@ package logs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -186,35 +187,18 @@ var errorsOf = state.Probe{Name: "errors", Kind: KindPods, Query: "app=shop", Pa
 
 func TestPodsConformance(t *testing.T) {
 	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
-		var h http.Handler
+		h := probetest.Web(w)
 		switch w {
 		case probetest.Well:
 			c := newCluster()
 			c.run("app-1", "app")
-			h = c
+			h = c.ServeHTTP
 		case probetest.Empty:
-			h = newCluster()
-		case probetest.Hangs:
-			h = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-		case probetest.Drips:
-			h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				for r.Context().Err() == nil {
-					fmt.Fprint(w, " ")
-					w.(http.Flusher).Flush()
-					time.Sleep(time.Millisecond)
-				}
-			})
-		case probetest.Fails:
-			h = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such luck", 500) })
-		case probetest.Escapes:
-			h = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\x1b[31mred\x1b]0;t\x07\r\nx", 500) })
-		case probetest.Page:
-			h = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<!DOCTYPE html><html></html>") })
-		case probetest.Garbage:
-			h = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0, 1, 2, 0x1b}) })
+			h = newCluster().ServeHTTP
 		case probetest.Refuses:
 			return probetest.Subject{Asker: asker(t, probetest.Nobody(t)), Probe: errorsOf}, true
-		default:
+		}
+		if h == nil {
 			return probetest.Subject{}, false
 		}
 		return probetest.Subject{Asker: asker(t, probetest.Serve(t, h)), Probe: errorsOf}, true
@@ -322,6 +306,42 @@ func TestBrokenConnections(t *testing.T) {
 		c.logs["app-1/app/1"] = &logged{}
 	})
 	gather(t, a, errorsOf, 1)
+}
+
+// Pods that the cluster takes long to list keep nobody else's waiting.
+func TestALongListDelaysNoOther(t *testing.T) {
+	c := newCluster()
+	c.run("app-1", "app")
+	hung, listed := make(chan context.Context, 100), make(chan struct{})
+	a := asker(t, probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.FormValue("labelSelector") {
+		case "app=many":
+			hung <- r.Context()
+			<-r.Context().Done()
+			return
+		case "app=shop":
+			select {
+			case listed <- struct{}{}:
+			default:
+			}
+		}
+		c.ServeHTTP(w, r)
+	})))
+	gather(t, a, errorsOf, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // it is not waited for
+	many := state.Probe{Name: "many", Kind: KindPods, Query: "app=many", Pattern: "x"}
+	if _, err := a.Ask(ctx, many, time.Now()); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	hangs := <-hung
+	for range 3 {
+		select {
+		case <-listed:
+		case <-hangs.Done():
+			t.Fatal("the other pods were listed only after the list that hung was given up")
+		}
+	}
 }
 
 func TestOneContainerOnly(t *testing.T) {

@@ -29,8 +29,7 @@ const (
 type stream struct {
 	pod, container string
 	tally          *tally
-	seen           bool // in the last look
-	end            context.CancelFunc
+	seen           bool      // in the last look
 	begun          time.Time // real, where it ran before we came; what it logged before does not count
 
 	mu      sync.Mutex
@@ -62,7 +61,7 @@ func (a *Pods) follow(ctx context.Context, w *watch, pods []corev1.Pod, streams 
 				if len(w.streams) >= maxStreams {
 					continue
 				}
-				s = &stream{pod: p.Name, container: c.Name, tally: w.tally, restart: -1, whole: true, end: func() {}}
+				s = &stream{pod: p.Name, container: c.Name, tally: w.tally, restart: -1, whole: true}
 				w.streams[key] = s
 			}
 			s.seen = true
@@ -106,7 +105,6 @@ func (a *Pods) open(ctx context.Context, s *stream, c corev1.ContainerStatus, ol
 	}
 	s.running, s.restart = true, c.RestartCount
 	sctx, cancel := context.WithTimeout(ctx, streamTime)
-	s.end = cancel
 	streams.Go(func() {
 		defer cancel()
 		var err error

@@ -57,6 +57,19 @@ func Run(t *testing.T, world func(t *testing.T, w World) (s Subject, ok bool)) {
 			check(t, x, err)
 		})
 	}
+	impatient(t, world, func(t *testing.T, s Subject) {
+		x, err := ask(t, s, 50*time.Millisecond)
+		failed(t, x, err)
+	}, func(ctx context.Context, s Subject) error {
+		_, err := s.Asker.Ask(ctx, s.Probe, s.at())
+		return err
+	})
+}
+
+// impatient runs what is the same for every question: what happens where there is no
+// answer, where nobody waits for it any more, and where many ask. late tells what comes
+// of one whose time-out is 50 ms.
+func impatient(t *testing.T, world func(t *testing.T, w World) (Subject, bool), late func(t *testing.T, s Subject), ask func(context.Context, Subject) error) {
 	for _, w := range []World{Hangs, Drips} {
 		t.Run(string(w), func(t *testing.T) {
 			leakFree(t)
@@ -64,9 +77,8 @@ func Run(t *testing.T, world func(t *testing.T, w World) (s Subject, ok bool)) {
 			if !ok {
 				return // nothing to test, and so nothing that is skipped
 			}
-			x, err := ask(t, s, 50*time.Millisecond)
-			failed(t, x, err)
-			cancelled(t, s)
+			late(t, s)
+			cancelled(t, func(ctx context.Context) error { return ask(ctx, s) })
 		})
 	}
 	t.Run("cancelled before", func(t *testing.T) {
@@ -75,7 +87,7 @@ func Run(t *testing.T, world func(t *testing.T, w World) (s Subject, ok bool)) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		// An answer from memory is fine, one that takes time is not.
-		within(t, 2*time.Second, func() { _, _ = s.Asker.Ask(ctx, s.Probe, s.at()) })
+		within(t, 2*time.Second, func() { _ = ask(ctx, s) })
 	})
 	t.Run("many at once", func(t *testing.T) {
 		leakFree(t)
@@ -83,8 +95,7 @@ func Run(t *testing.T, world func(t *testing.T, w World) (s Subject, ok bool)) {
 		done := several(16, func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
-			_, err := s.Asker.Ask(ctx, s.Probe, s.at())
-			return err
+			return ask(ctx, s)
 		})
 		for range 16 {
 			if err := <-done; err != nil {
@@ -124,13 +135,10 @@ func ask(t *testing.T, s Subject, timeout time.Duration) (x state.Sample, err er
 	return x, err
 }
 
-func cancelled(t *testing.T, s Subject) {
+func cancelled(t *testing.T, ask func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	back := several(1, func() error {
-		_, err := s.Asker.Ask(ctx, s.Probe, s.at())
-		return err
-	})
+	back := several(1, func() error { return ask(ctx) })
 	cancel()
 	select {
 	case err := <-back:

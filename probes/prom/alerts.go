@@ -37,13 +37,9 @@ type Alert struct {
 // selector takes, the text names them, most frequent first. A selector that cannot be
 // read is a *state.Problem.
 func CountAlerts(selector string, all []Alert) (probes.Reading, error) {
-	var match []*labels.Matcher
-	if strings.Trim(selector, "{} ") != "" {
-		var err error
-		if match, err = parser.NewParser(parser.Options{}).ParseMetricSelector(selector); err != nil {
-			return probes.Reading{}, &state.Problem{What: fmt.Sprintf("%q does not select alerts", selector), Why: state.Clean(err.Error()),
-				Do: "Correct match in the runbook", Code: "alert-match"}
-		}
+	match, err := matchers(selector)
+	if err != nil {
+		return probes.Reading{}, err
 	}
 	firing, pending := map[string]int{}, map[string]int{}
 	n := 0
@@ -63,6 +59,19 @@ func CountAlerts(selector string, all []Alert) (probes.Reading, error) {
 		r.Text = strings.TrimPrefix(r.Text+"; pending: "+names(pending), "; ")
 	}
 	return r, nil
+}
+
+// matchers reads a selector of alerts; none where it takes all.
+func matchers(selector string) ([]*labels.Matcher, error) {
+	if strings.Trim(selector, "{} ") == "" {
+		return nil, nil
+	}
+	match, err := parser.NewParser(parser.Options{}).ParseMetricSelector(selector)
+	if err != nil {
+		return nil, &state.Problem{What: fmt.Sprintf("%q does not select alerts", selector), Why: state.Clean(err.Error()),
+			Do: "Correct match in the runbook", Code: "alert-match"}
+	}
+	return match, nil
 }
 
 // names lists what was counted: "HighErrorRate 3x, DiskFull".
@@ -90,7 +99,10 @@ type Alerts struct{ *Asker }
 
 var _ probes.Asker = Alerts{}
 
-// Ask counts the alerts that fire now; the server knows no other time.
+// Ask counts the alerts that fire now; the server knows no other time. Where none of its
+// rules could raise one that the selector takes, that is no data; where such rules fail,
+// the verdict is at least warn: silence then proves nothing. A server that does not tell
+// its rules within half of the time is taken at its word.
 func (a Alerts) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Reading, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
@@ -105,7 +117,11 @@ func (a Alerts) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Rea
 			all[i].Labels[string(name)] = string(value)
 		}
 	}
-	return CountAlerts(p.Query, all)
+	r, err := CountAlerts(p.Query, all)
+	if err != nil {
+		return r, err
+	}
+	return a.proves(ctx, r, p.Query), nil
 }
 
 // Alertmanager asks an Alertmanager (or Mimir's) for its active alerts: those that

@@ -1,6 +1,7 @@
 package prom
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -80,6 +81,10 @@ func TestAlertsAreCounted(t *testing.T) {
 		{KindAlertmanager, "[]", `{}`, 0, state.OK, ""},
 	} {
 		url := probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/api/v1/rules" {
+				fmt.Fprint(w, rule("X", "", "ok", ""))
+				return
+			}
 			want := "/api/v1/alerts"
 			if c.kind == KindAlertmanager {
 				want = "/alerts/api/v2/alerts"
@@ -94,6 +99,78 @@ func TestAlertsAreCounted(t *testing.T) {
 		if x := probes.Judge(p, r, err, now, now); x.Verdict != c.want || x.Value != c.value || !strings.HasPrefix(x.Text, c.text) && !strings.Contains(x.Text, "does not select") || strings.Contains(x.Text, "\x1b") {
 			t.Errorf("%s %s: %+v", c.kind, c.match, x)
 		}
+	}
+}
+
+// rule is a server's answer about its rules: one.
+func rule(name, severity, health, lastError string) string {
+	return fmt.Sprintf(`{"status":"success","data":{"groups":[{"name":"g","file":"f","interval":60,"rules":[
+{"type":"recording","name":"job:x","query":"x","health":"ok","lastEvaluation":"2026-11-22T03:00:00Z"},
+{"type":"alerting","name":%q,"query":"x","labels":{%s},"alerts":[],"annotations":{},"health":%q,"lastError":"%s","state":"inactive","lastEvaluation":"2026-11-22T03:00:00Z"}]}]}}`,
+		name, severity, health, lastError)
+}
+
+// No alert is health only where a rule that works could have raised one.
+func TestSilenceProvesLittle(t *testing.T) {
+	const none = `{"status":"success","data":{"alerts":[]}}`
+	zero := 0.0
+	for name, c := range map[string]struct {
+		match, rules, alerts string
+		want                 state.Verdict
+		text                 string
+	}{
+		"works":         {`{severity="critical"}`, rule("Down", `"severity":"critical"`, "ok", ""), none, state.OK, ""},
+		"by series":     {`{team="shop"}`, rule("Down", `"severity":"critical"`, "ok", ""), none, state.OK, ""},
+		"by template":   {`{severity="critical"}`, rule("Down", `"severity":"{{ $labels.s }}"`, "ok", ""), none, state.OK, ""},
+		"no rules":      {`{}`, `{"status":"success","data":{"groups":[]}}`, none, state.NoData, "no rule that Prometheus has loaded can raise such an alert"},
+		"mistyped":      {`{severity="criticla"}`, rule("Down", `"severity":"critical"`, "ok", ""), none, state.NoData, "no rule"},
+		"another name":  {`{alertname="Up"}`, rule("Down", "", "ok", ""), none, state.NoData, "no rule"},
+		"fails":         {`{}`, rule("Down", "", "err", "many-to-many\\u001b[31m"), none, state.Warn, "1 of 1 rules were not evaluated, such as Down: many-to-many"},
+		"not yet":       {`{}`, rule("Down", "", "unknown", ""), none, state.Warn, "1 of 1 rules were not evaluated, such as Down"},
+		"another fails": {`{severity="critical"}`, rule("Slow", `"severity":"warning"`, "err", "x"), firing, state.Crit, "HighErrorRate 2x; pending: Slow"},
+		"does not tell": {`{}`, "", none, state.OK, ""},
+		"page":          {`{}`, "<!doctype html><title>Sign in</title>", none, state.OK, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			url := probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/api/v1/alerts":
+					fmt.Fprint(w, c.alerts)
+				case c.rules == "":
+					http.NotFound(w, r)
+				default:
+					asked++
+					fmt.Fprint(w, c.rules)
+				}
+			}))
+			p, now, a := state.Probe{Name: "alerts", Query: c.match, Crit: &zero}, time.Now(), alertAsker(t, KindAlerts, url)
+			for range 3 {
+				r, err := a.Ask(t.Context(), p, now)
+				if x := probes.Judge(p, r, err, now, now); x.Verdict != c.want || !strings.HasPrefix(x.Text, c.text) || strings.Contains(x.Text, "\x1b") {
+					t.Fatalf("%+v", x)
+				}
+			}
+			if asked > 1 {
+				t.Errorf("the rules were asked for %d times in a row", asked)
+			}
+		})
+	}
+}
+
+// Rules that the server takes for ever to list keep nobody from its alerts.
+func TestRulesThatHang(t *testing.T) {
+	url := probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/rules" {
+			<-r.Context().Done()
+			return
+		}
+		fmt.Fprint(w, firing)
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if r, err := alertAsker(t, KindAlerts, url).Ask(ctx, state.Probe{Query: "{}"}, time.Now()); err != nil || r.Value != 3 {
+		t.Fatalf("%+v, %v", r, err)
 	}
 }
 

@@ -3,10 +3,13 @@ package prom
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/prometheus/common/config"
 
 	"mayday/state"
 )
@@ -31,20 +34,39 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages := resp.StatusCode/100 != 3
 	switch resp.StatusCode {
 	case http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		if req.Method == http.MethodPost {
-			return resp, nil // the API client asks again by GET
-		}
+		pages = req.Method != http.MethodPost // the API client asks again by GET
 	}
 	body := bufio.NewReader(io.LimitReader(resp.Body, maxBody+1))
-	if start, _ := body.Peek(512); isPage(resp.Header, start) && resp.StatusCode/100 != 3 {
+	if start, _ := body.Peek(512); pages && isPage(resp.Header, start) {
 		page, _ := io.ReadAll(io.LimitReader(body, 8<<10))
 		_ = resp.Body.Close() // only read
 		return nil, &pageError{status: resp.StatusCode, page: page}
 	}
 	resp.Body = &bounded{Reader: body, Closer: resp.Body}
 	return resp, nil
+}
+
+// stay refuses redirects that would take the runbook's headers to another host, which
+// the configuration's own client does not keep back as it does credentials, and either
+// of them out of TLS.
+func stay(c *config.HTTPClientConfig) func(*http.Request, []*http.Request) error {
+	headers := c.HTTPHeaders != nil && len(c.HTTPHeaders.Headers) > 0
+	secret := headers || c.BasicAuth != nil || c.Authorization != nil || c.OAuth2 != nil
+	return func(req *http.Request, via []*http.Request) error {
+		from := via[0].URL
+		switch {
+		case headers && !strings.EqualFold(req.URL.Hostname(), from.Hostname()):
+			return fmt.Errorf("it sends mayday on to %s, which the headers of the runbook are not for", req.URL.Host)
+		case secret && from.Scheme == "https" && req.URL.Scheme != "https":
+			return fmt.Errorf("it sends mayday on to %s without TLS, where anybody could read the credentials", req.URL.Host)
+		case len(via) >= 10:
+			return errors.New("it sends mayday on and on (10 redirects)")
+		}
+		return nil
+	}
 }
 
 func isPage(h http.Header, start []byte) bool {

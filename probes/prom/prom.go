@@ -41,6 +41,7 @@ type Asker struct {
 	name   string // the URL without its password
 	what   string // what answers there, and the runbook's key for it
 	key    string
+	known  knownRules
 }
 
 var _ probes.Historian = (*Asker)(nil)
@@ -67,6 +68,9 @@ func newAsker(opt Options, what, key string) (*Asker, error) {
 		return nil, unusable(err)
 	}
 	client.Transport = &guard{client.Transport}
+	if cfg.FollowRedirects {
+		client.CheckRedirect = stay(&cfg)
+	}
 	c, err := api.NewClient(api.Config{Address: opt.URL, Client: client})
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
@@ -77,7 +81,7 @@ func newAsker(opt Options, what, key string) (*Asker, error) {
 // Close drops idle connections. Questions in flight go on.
 func (a *Asker) Close() { a.client.CloseIdleConnections() }
 
-// Ask evaluates p.Query at the incident time at.
+// Ask evaluates p.Query at the incident time at; where that is now, at the server's now.
 func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Reading, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
@@ -86,7 +90,7 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 		// The server stops too, so that a slow query does not pile up on it.
 		opts = append(opts, v1.WithTimeout(whole(time.Until(end))))
 	}
-	v, warnings, err := a.api.Query(ctx, p.Query, at, opts...)
+	v, warnings, err := a.api.Query(ctx, p.Query, moment(at), opts...)
 	if err != nil {
 		return probes.Reading{}, a.failed(ctx, err)
 	}
@@ -101,11 +105,21 @@ func (a *Asker) Ask(ctx context.Context, p state.Probe, at time.Time) (probes.Re
 	return r, nil
 }
 
+// nearly is how far from this moment a time may lie that means now.
+const nearly = 2 * time.Second
+
+// moment gives the time that a server is asked about; of now it is asked without one, and
+// takes its own. The clocks of two hosts differ, and by ours a server that is ahead would
+// answer what was true minutes ago, or from windows that are half empty.
+func moment(at time.Time) time.Time {
+	if time.Since(at).Abs() <= nearly {
+		return time.Time{}
+	}
+	return at
+}
+
 // Past evaluates p.Query at incident times a step apart: one query for all of them.
 func (a *Asker) Past(ctx context.Context, p state.Probe, from, to time.Time, step time.Duration) ([]probes.Reading, error) {
-	if p.By != "" || p.Series != "" {
-		return nil, nil // which series counted then is not known of a range
-	}
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	v, _, err := a.api.QueryRange(ctx, p.Query, v1.Range{Start: from, End: to, Step: step}) // what is missing of it is the matter of Ask
@@ -113,18 +127,17 @@ func (a *Asker) Past(ctx context.Context, p state.Probe, from, to time.Time, ste
 		return nil, a.failed(ctx, err)
 	}
 	m, _ := v.(model.Matrix)
-	var names []probes.Series
+	if len(m) > probes.MostPast {
+		return nil, nil // no more than what a chart shows is looked back for
+	}
+	var all []probes.Series
 	for _, s := range m {
-		names = append(names, probes.Series{Labels: s.Metric.String()})
+		labels, label := s.Metric.String(), string(s.Metric[model.LabelName(p.By)])
+		for _, x := range s.Values {
+			all = append(all, probes.Series{Labels: labels, Label: label, Value: float64(x.Value), At: x.Timestamp.Time().UTC()})
+		}
 	}
-	if _, err := probes.Gather(state.Probe{}, names); err != nil || len(m) == 0 {
-		return nil, err
-	}
-	out := make([]probes.Reading, 0, len(m[0].Values))
-	for _, x := range m[0].Values {
-		out = append(out, probes.Reading{Value: float64(x.Value), At: x.Timestamp.Time().UTC()})
-	}
-	return out, nil
+	return probes.GatherPast(p, all)
 }
 
 // whole rounds a time-out up to what a server can read: Prometheus takes 10s and

@@ -44,32 +44,10 @@ func ask(t *testing.T, h http.Handler) *Asker {
 
 var query = state.Probe{Name: "error rate", Kind: Kind, Query: "errors"}
 
-const login = "<!DOCTYPE html><html><head><title>Sign in \x1b[31mnow</title></head></html>"
-
 func handler(w probetest.World) http.HandlerFunc {
 	switch w {
 	case probetest.Well, probetest.Refuses:
 		return answer(vector(one(``, "0.25")))
-	case probetest.Hangs:
-		return func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-	case probetest.Drips:
-		return func(w http.ResponseWriter, r *http.Request) {
-			for r.Context().Err() == nil {
-				fmt.Fprint(w, " ")
-				w.(http.Flusher).Flush()
-				time.Sleep(time.Millisecond)
-			}
-		}
-	case probetest.Fails:
-		return func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "no such luck", http.StatusServiceUnavailable)
-		}
-	case probetest.Escapes:
-		return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\x1b[31mred\x1b]0;t\x07\r\nx", 500) }
-	case probetest.Page:
-		return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, login) }
-	case probetest.Garbage:
-		return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0, 1, 2, 3, 0x1b}) }
 	case probetest.Empty:
 		return answer(vector())
 	case probetest.NotANum:
@@ -77,18 +55,62 @@ func handler(w probetest.World) http.HandlerFunc {
 	case probetest.Two:
 		return answer(vector(one(`"v":"first"`, "1"), one(`"v":"second"`, "2")))
 	}
-	return nil
+	return probetest.Web(w)
+}
+
+// subject is an asker in front of a server.
+func subject(t *testing.T, w probetest.World, h http.HandlerFunc) (probetest.Subject, bool) {
+	if w == probetest.Refuses {
+		a, err := New(Options{URL: probetest.Nobody(t)})
+		return probetest.Subject{Asker: a, Probe: query}, err == nil
+	}
+	return probetest.Subject{Asker: ask(t, h), Probe: query}, true
 }
 
 func TestConformance(t *testing.T) {
 	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
-		if w == probetest.Refuses {
-			a, err := New(Options{URL: probetest.Nobody(t)})
-			return probetest.Subject{Asker: a, Probe: query}, err == nil
-		}
-		a := ask(t, handler(w))
-		return probetest.Subject{Asker: a, Probe: query}, true
+		return subject(t, w, handler(w))
 	})
+}
+
+// remembers answers a range by one value, at its beginning, of each of the series.
+func remembers(v string, series ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var all []string
+		for _, labels := range series {
+			all = append(all, fmt.Sprintf(`{"metric":{%s},"values":[[%s,%q]]}`, labels, r.FormValue("start"), v))
+		}
+		answer(`{"status":"success","data":{"resultType":"matrix","result":[`+strings.Join(all, ",")+`]}}`)(w, r)
+	}
+}
+
+func TestPastConformance(t *testing.T) {
+	probetest.RunPast(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
+		h := probetest.Web(w)
+		switch w {
+		case probetest.Well:
+			h = remembers("0.25", "")
+		case probetest.Empty:
+			h = remembers("")
+		case probetest.NotANum:
+			h = remembers("NaN", "")
+		case probetest.Two:
+			h = remembers("1", `"v":"first"`, `"v":"second"`)
+		}
+		return subject(t, w, h)
+	})
+}
+
+// The past of a probe that keeps a label apart has its parts.
+func TestPastOfLabels(t *testing.T) {
+	a := ask(t, remembers("0.5", `"version":"v1"`, `"version":"v2"`))
+	p := query
+	p.By, p.Old = "version", "v1"
+	now := time.Now()
+	got, err := a.Past(t.Context(), p, now.Add(-time.Hour), now, time.Minute)
+	if err != nil || len(got) != 1 || got[0].Value != 0.5 || len(got[0].Parts) != 2 || got[0].Parts[1] != (state.Part{Label: "v2", Value: 0.5}) {
+		t.Fatalf("%+v, %v", got, err)
+	}
 }
 
 func TestAsksAtTheIncidentTime(t *testing.T) {
@@ -105,6 +127,37 @@ func TestAsksAtTheIncidentTime(t *testing.T) {
 	r, err := a.Ask(ctx, query, at)
 	if err != nil || r.Value != 42 || r.Verdict != state.Warn || !strings.Contains(r.Text, "partial") {
 		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+// What is asked about now is answered for now by the server's clock: by ours, if it is
+// slow, the answer would be the good one of minutes ago, and look fresh.
+func TestClocksMayDiffer(t *testing.T) {
+	const ahead = 3 * time.Minute
+	broke := time.Now().Add(ahead - time.Minute) // by the server's clock, which is ahead
+	a := ask(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at := time.Now().Add(ahead)
+		if s := r.FormValue("time"); s != "" {
+			sec, err := strconv.ParseFloat(s, 64)
+			if err != nil {
+				t.Error(err)
+			}
+			at = time.UnixMilli(int64(1000 * sec))
+		}
+		v := "0.25"
+		if at.After(broke) {
+			v = "0.75"
+		}
+		answer(vector(one(``, v)))(w, r)
+	}))
+	for at, want := range map[time.Time]float64{time.Now(): 0.75, time.Now().Add(-time.Hour): 0.25} {
+		if r, err := a.Ask(t.Context(), query, at); err != nil || r.Value != want || !r.At.IsZero() {
+			t.Errorf("asked about %v ago: %+v, %v, want %v", time.Since(at), r, err, want)
+		}
+		v, _, err := a.Vector(t.Context(), "errors", at)
+		if err != nil || len(v) != 1 || v[0].F != want {
+			t.Errorf("series of %v ago: %v, %v, want %v", time.Since(at), v, err, want)
+		}
 	}
 }
 

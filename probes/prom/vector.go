@@ -19,7 +19,7 @@ import (
 func (a *Asker) Vector(ctx context.Context, expr string, at time.Time) (out promql.Vector, warning string, err error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	v, warnings, err := a.api.Query(ctx, expr, at)
+	v, warnings, err := a.api.Query(ctx, expr, moment(at))
 	if err != nil {
 		return nil, "", a.failed(ctx, err)
 	}
@@ -60,8 +60,25 @@ func Renamed(complaint string) string {
 	return ""
 }
 
-// Record does nothing: what the server's own recording rules make is there already.
-func (a *Asker) Record(context.Context, time.Time, promql.Vector, []labels.Labels) error { return nil }
+// Record keeps nothing: what rules make is there where the server evaluates them too.
+// Where other rules read it and the server does not have it, that is a *state.Problem:
+// they would stay silent for ever.
+func (a *Asker) Record(ctx context.Context, at time.Time, made promql.Vector, _ []labels.Labels, read bool) error {
+	if !read || len(made) == 0 {
+		return nil
+	}
+	metric := made[0].Metric.Get(model.MetricNameLabel)
+	selector := fmt.Sprintf("{%s=%q", model.MetricNameLabel, metric)
+	if alert := made[0].Metric.Get(model.AlertNameLabel); alert != "" {
+		selector += fmt.Sprintf(",%s=%q", model.AlertNameLabel, alert)
+	}
+	found, _, err := a.Vector(ctx, "count("+selector+"})", at)
+	if err == nil && len(found) == 0 {
+		err = &state.Problem{What: fmt.Sprintf("%s has no series %s}, which other rules of the file read", a.what, selector),
+			Why: "it does not evaluate this rule itself", Do: "Load the file into the server, or write the rule's expression where its name is read", Code: "rules-unknown"}
+	}
+	return err
+}
 
 // Health knows nothing against the server: a question that it cannot answer fails.
 func (a *Asker) Health(time.Time) (time.Time, string, bool) { return time.Time{}, "", false }

@@ -28,6 +28,8 @@ type cluster struct {
 	reads   int           // gets and lists
 	watches int
 	cut     bool // end and refuse watches
+	mute    bool // watches stand, and say nothing
+	deaf    bool // reads get no answer
 }
 
 type event struct {
@@ -87,6 +89,13 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.mu.Lock()
+	deaf := c.deaf
+	c.mu.Unlock()
+	if deaf {
+		<-r.Context().Done()
+		return
+	}
+	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads++
 	if strings.Contains(path, "/") {
@@ -120,7 +129,7 @@ func (c *cluster) watch(w http.ResponseWriter, r *http.Request, path string) {
 		c.mu.Lock()
 		cut, changed, send := c.cut, c.changed, []event{}
 		for _, e := range c.events {
-			if e.version > from && strings.HasPrefix(e.path, path+"/") {
+			if e.version > from && !c.mute && strings.HasPrefix(e.path, path+"/") {
 				send = append(send, e)
 			}
 			from = max(from, e.version)

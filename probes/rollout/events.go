@@ -98,7 +98,8 @@ func NewEvents(cfg *rest.Config, namespace string) (*Events, error) {
 }
 
 // Run keeps a watch of the namespace's warnings until ctx ends, and then returns nil.
-// Until it is called, and while the watch is down, Ask reads from the server instead.
+// Until it is called, and while the watch is down or says nothing for ten seconds, Ask
+// reads from the server instead.
 // Call it once.
 func (a *Events) Run(ctx context.Context) error {
 	a.mirror.run(ctx)
@@ -136,13 +137,15 @@ func (a *Events) Ask(ctx context.Context, p state.Probe, _ time.Time) (probes.Re
 }
 
 func (a *Events) all(ctx context.Context) ([]*warning, error) {
-	if all, live := a.mirror.where(func(*warning) bool { return true }); live {
+	every := func(*warning) bool { return true }
+	if all, live := a.mirror.where(every); live {
 		return all, nil
 	}
 	l, err := a.read.List(ctx, metav1.ListOptions{FieldSelector: warnings})
 	if err != nil {
 		return nil, err
 	}
+	a.mirror.confirm(l.Items, every)
 	var out []*warning
 	for i := range l.Items {
 		w, err := typed[warning](&l.Items[i])

@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -43,44 +42,29 @@ func TestConformanceOfPodsRestartsAndEvents(t *testing.T) {
 	for _, kind := range []string{KindPods, KindRestarts, KindEvents} {
 		t.Run(kind, func(t *testing.T) {
 			probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
-				c := newCluster()
-				h := http.HandlerFunc(c.ServeHTTP)
+				h, c := probetest.Web(w), newCluster()
 				host := ""
 				switch w {
 				case probetest.Well:
 					c.put("pods/app-1", pod("app-1", "app", "", ""))
+					h = c.ServeHTTP
 				case probetest.Empty:
-					if kind == KindEvents {
-						return probetest.Subject{}, false // no warnings are none
+					if kind != KindEvents { // no warnings are none
+						h = c.ServeHTTP
 					}
 				case probetest.Escapes:
-					if kind != KindPods {
-						h = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\x1b[31mred\r\n", 500) }
-						break
-					}
-					c.put("pods/app-1", pod("app-1", "app", "CrashLoopBackOff", "back-off\x1b[31m 5m\r\n"))
-				case probetest.Hangs:
-					h = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-				case probetest.Drips:
-					h = func(w http.ResponseWriter, r *http.Request) {
-						for r.Context().Err() == nil {
-							fmt.Fprint(w, " ")
-							w.(http.Flusher).Flush()
-						}
+					if kind == KindPods {
+						c.put("pods/app-1", pod("app-1", "app", "CrashLoopBackOff", "back-off\x1b[31m 5m\r\n"))
+						h = c.ServeHTTP
 					}
 				case probetest.Refuses:
 					host = probetest.Nobody(t)
-				case probetest.Fails:
-					h = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "etcd is on fire", 500) }
-				case probetest.Page:
-					h = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<!doctype html><html>log in</html>") }
-				case probetest.Garbage:
-					h = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "\x00\x1b[31m{{{") }
-				default:
-					return probetest.Subject{}, false
+				}
+				if h != nil {
+					host = probetest.Serve(t, h)
 				}
 				if host == "" {
-					host = probetest.Serve(t, h)
+					return probetest.Subject{}, false
 				}
 				a, p := of(t, kind, host)
 				return probetest.Subject{Asker: a, Probe: p}, true

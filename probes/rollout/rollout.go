@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
@@ -71,8 +72,8 @@ func within(cfg *rest.Config, namespace string) (func(group, resource string) dy
 }
 
 // Run keeps one watch each of the namespace's Deployments, ReplicaSets and pods until
-// ctx ends, and then returns nil. Until Run is called, and while a watch is down, Ask
-// reads from the server instead. Call it once.
+// ctx ends, and then returns nil. Until Run is called, and while a watch is down or says
+// nothing for ten seconds, Ask reads from the server instead. Call it once.
 func (a *Asker) Run(ctx context.Context) error {
 	var watches sync.WaitGroup
 	watches.Go(func() { a.deployments.run(ctx) })
@@ -132,6 +133,7 @@ func (a *Asker) newest(ctx context.Context, d *appsv1.Deployment) revision {
 			return revision{}
 		}
 		sets = nil
+		a.sets.confirm(l.Items, func(rs *replicaSet) bool { return chosen(d.Spec.Selector, rs.Metadata.Labels) })
 		for i := range l.Items {
 			if rs, err := typed[replicaSet](&l.Items[i]); err == nil && mine(rs) {
 				sets = append(sets, rs)
@@ -146,6 +148,12 @@ func (a *Asker) newest(ctx context.Context, d *appsv1.Deployment) revision {
 	return revision{known: len(sets) > 0} // its ReplicaSet is not here yet
 }
 
+// chosen reports whether a Deployment's selector finds labels.
+func chosen(by *metav1.LabelSelector, what map[string]string) bool {
+	sel, err := metav1.LabelSelectorAsSelector(by)
+	return err == nil && sel.Matches(labels.Set(what))
+}
+
 var errMissing = errors.New("not found")
 
 func (a *Asker) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
@@ -156,12 +164,15 @@ func (a *Asker) deployment(ctx context.Context, name string) (*appsv1.Deployment
 		return d, nil
 	}
 	u, err := a.deploymentsRead.Get(ctx, name, metav1.GetOptions{})
+	is := func(d *appsv1.Deployment) bool { return d.Name == name }
 	if apierrors.IsNotFound(err) {
+		a.deployments.confirm(nil, is)
 		return nil, errMissing
 	}
 	if err != nil {
 		return nil, err
 	}
+	a.deployments.confirm([]unstructured.Unstructured{*u}, is)
 	return typed[appsv1.Deployment](u)
 }
 
@@ -175,13 +186,15 @@ func (a *Asker) podsOf(ctx context.Context, d *appsv1.Deployment) ([]*corev1.Pod
 
 // selected gives the pods that a selector finds.
 func (a *Asker) selected(ctx context.Context, sel labels.Selector) ([]*corev1.Pod, error) {
-	if pods, live := a.pods.where(func(p *corev1.Pod) bool { return sel.Matches(labels.Set(p.Labels)) }); live {
+	mine := func(p *corev1.Pod) bool { return sel.Matches(labels.Set(p.Labels)) }
+	if pods, live := a.pods.where(mine); live {
 		return pods, nil
 	}
 	l, err := a.podsRead.List(ctx, metav1.ListOptions{LabelSelector: sel.String()})
 	if err != nil {
 		return nil, err
 	}
+	a.pods.confirm(l.Items, mine)
 	var pods []*corev1.Pod
 	for i := range l.Items {
 		p, err := typed[corev1.Pod](&l.Items[i])

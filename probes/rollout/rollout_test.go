@@ -1,7 +1,8 @@
 package rollout
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,28 +25,20 @@ var app = state.Probe{Name: "pods", Kind: Kind, Query: "deployment/app"}
 
 func TestConformance(t *testing.T) {
 	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
-		var h http.HandlerFunc
-		c := newCluster()
+		h, c := probetest.Web(w), newCluster()
 		switch w {
 		case probetest.Well:
 			c.put("deployments/app", deployment(1, 3, 3, 3, 3))
 			h = c.ServeHTTP
-		case probetest.Hangs:
-			h = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 		case probetest.Refuses:
 			a, err := New(&rest.Config{Host: probetest.Nobody(t)}, "shop")
 			return probetest.Subject{Asker: a, Probe: app}, err == nil
-		case probetest.Fails:
-			h = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "etcd is on fire", 500) }
 		case probetest.Escapes:
 			c.put("deployments/app", deployment(1, 3, 3, 1, 3))
 			c.put("pods/app-1", pod("app-1", "app", "CrashLoopBackOff", "back-off\x1b[31m 5m\r\n"))
 			h = c.ServeHTTP
-		case probetest.Page:
-			h = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<!doctype html><html>log in</html>") }
-		case probetest.Garbage:
-			h = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "\x00\x1b[31m{{{") }
-		default:
+		}
+		if h == nil {
 			return probetest.Subject{}, false
 		}
 		return probetest.Subject{Asker: asker(t, h), Probe: app}, true
@@ -107,6 +100,7 @@ func TestWatchNeedsNoReads(t *testing.T) {
 	c.put("deployments/app", deployment(1, 3, 3, 3, 3))
 	c.put("pods/other-1", pod("other-1", "other", "CrashLoopBackOff", ""))
 	a := asker(t, c)
+	a.deployments.quiet, a.pods.quiet, a.sets.quiet = time.Hour, time.Hour, time.Hour
 	run(t, a)
 	live := func() bool {
 		_, d := a.deployments.get("app")
@@ -213,8 +207,65 @@ func TestReadsWhileTheWatchIsDown(t *testing.T) {
 		_, p := a.pods.get("x")
 		return d && p
 	})
-	if got := says(t, a); got != "2/3 ready, 1 of 3 updated" {
-		t.Fatal(got)
+	// Back, it may begin with what was listed before the change, which comes after that.
+	eventually(t, "the watches tell the change", func() bool { return says(t, a) == "2/3 ready, 1 of 3 updated" })
+}
+
+// A watch whose connection died says nothing, as one to which nothing happens: it is not
+// believed for long, but believed again where the server says the same.
+func TestSilentWatchIsNotBelieved(t *testing.T) {
+	c := newCluster()
+	c.put("deployments/app", deployment(1, 3, 3, 3, 3))
+	c.put("pods/app-1", pod("app-1", "app", "", ""))
+	a := asker(t, c)
+	age := func(d time.Duration) {
+		for _, m := range []func(){
+			func() {
+				a.deployments.mu.Lock()
+				defer a.deployments.mu.Unlock()
+				a.deployments.heard = time.Now().Add(-d)
+			},
+			func() { a.pods.mu.Lock(); defer a.pods.mu.Unlock(); a.pods.heard = time.Now().Add(-d) },
+			func() { a.sets.mu.Lock(); defer a.sets.mu.Unlock(); a.sets.heard = time.Now().Add(-d) },
+		} {
+			m()
+		}
+	}
+	a.deployments.quiet, a.pods.quiet, a.sets.quiet = time.Hour, time.Hour, time.Hour
+	run(t, a)
+	eventually(t, "all watches stand", func() bool {
+		_, d := a.deployments.get("app")
+		_, p := a.pods.get("x")
+		_, s := a.sets.get("x")
+		return d && p && s
+	})
+	c.change(func() { c.mute = true })
+	reads := func() int { n, _ := c.counts(); return n }
+	before := reads()
+	if got := says(t, a); got != "3/3 ready" || reads() != before {
+		t.Fatalf("%q after %d reads", got, reads()-before)
+	}
+	age(2 * time.Hour)
+	if got := says(t, a); got != "3/3 ready" || reads() != before+3 {
+		t.Fatalf("silent for long: %q after %d reads", got, reads()-before)
+	}
+	if got := says(t, a); got != "3/3 ready" || reads() != before+3 {
+		t.Fatalf("found to be right: %q after %d reads", got, reads()-before)
+	}
+	c.put("deployments/app", deployment(1, 3, 1, 2, 3))
+	c.put("pods/app-2", pod("app-2", "app", "CrashLoopBackOff", ""))
+	age(2 * time.Hour)
+	for range 2 {
+		before = reads()
+		if got := says(t, a); got != "2/3 ready: CrashLoopBackOff (pod app-2)" || reads() < before+2 {
+			t.Fatalf("found to be wrong: %q after %d reads", got, reads()-before)
+		}
+	}
+	c.change(func() { c.deaf = true })
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if r, err := a.Ask(ctx, app, time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("nobody answers: %+v, %v", r, err)
 	}
 }
 

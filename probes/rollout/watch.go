@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 	pauseLeast, pauseMost = 200 * time.Millisecond, 5 * time.Second
 	// readTime bounds a list or get.
 	readTime = 10 * time.Second
+	// quietMost is how long a watch that says nothing is believed: on a connection that
+	// died silently nothing ever changes. Then what the server says is compared with it.
+	quietMost = 10 * time.Second
 )
 
 // mirror keeps the objects of one kind in a namespace as a watch tells them, in
@@ -29,15 +33,18 @@ const (
 type mirror[T any] struct {
 	res   dynamic.ResourceInterface
 	field string // a field selector, empty: all
+	quiet time.Duration
 
-	mu    sync.RWMutex
-	live  bool // the watch stands: objects are what the server has
-	all   map[string]*T
-	state string // resourceVersion of the last change
+	mu       sync.RWMutex
+	live     bool // the watch stands: objects are what the server has
+	all      map[string]*T
+	versions map[string]string // their resourceVersions
+	state    string            // resourceVersion of the last change
+	heard    time.Time         // when the watch said something, or was found to be right
 }
 
 func newMirror[T any](res dynamic.ResourceInterface) *mirror[T] {
-	return &mirror[T]{res: res, all: map[string]*T{}}
+	return &mirror[T]{res: res, quiet: quietMost, all: map[string]*T{}, versions: map[string]string{}}
 }
 
 // run lists and watches until ctx ends.
@@ -82,7 +89,7 @@ func (m *mirror[T]) follow(ctx context.Context) error {
 	}
 	defer w.Stop()
 	m.mu.Lock()
-	m.live = true
+	m.live, m.heard = true, time.Now()
 	m.mu.Unlock()
 	for e := range w.ResultChan() {
 		if err := m.apply(e); err != nil {
@@ -105,17 +112,17 @@ func (m *mirror[T]) list(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	all := make(map[string]*T, len(l.Items))
+	all, versions := make(map[string]*T, len(l.Items)), make(map[string]string, len(l.Items))
 	for i := range l.Items {
 		x, err := typed[T](&l.Items[i])
 		if err != nil {
 			return "", err
 		}
-		all[l.Items[i].GetName()] = x
+		all[l.Items[i].GetName()], versions[l.Items[i].GetName()] = x, l.Items[i].GetResourceVersion()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.all, m.state = all, l.GetResourceVersion()
+	m.all, m.versions, m.state = all, versions, l.GetResourceVersion()
 	return m.state, nil
 }
 
@@ -135,13 +142,34 @@ func (m *mirror[T]) apply(e watch.Event) error {
 	defer m.mu.Unlock()
 	switch e.Type {
 	case watch.Added, watch.Modified:
-		m.all[u.GetName()] = x
+		m.all[u.GetName()], m.versions[u.GetName()] = x, u.GetResourceVersion()
 	case watch.Deleted:
 		delete(m.all, u.GetName())
+		delete(m.versions, u.GetName())
 	}
-	m.state = u.GetResourceVersion()
+	m.state, m.heard = u.GetResourceVersion(), time.Now()
 	return nil
 }
+
+// confirm compares what the server said just now of the objects that pass with what the
+// watch told: where that is the same, the watch is believed for another while.
+func (m *mirror[T]) confirm(said []unstructured.Unstructured, pass func(*T) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, x := range m.all {
+		if pass(x) {
+			n++
+		}
+	}
+	if n != len(said) || slices.ContainsFunc(said, func(u unstructured.Unstructured) bool { return m.versions[u.GetName()] != u.GetResourceVersion() }) {
+		return
+	}
+	m.heard = time.Now()
+}
+
+// believed reports whether the mirror is what the server has. Call with mu held.
+func (m *mirror[T]) believed() bool { return m.live && time.Since(m.heard) <= m.quiet }
 
 // down says that the objects may be old; from is the version to go on watching
 // from, empty to list again.
@@ -155,7 +183,7 @@ func (m *mirror[T]) down(from string) {
 func (m *mirror[T]) get(name string) (x *T, live bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.all[name], m.live
+	return m.all[name], m.believed()
 }
 
 // where gives the objects that pass; live is false where the mirror cannot say.
@@ -167,7 +195,7 @@ func (m *mirror[T]) where(pass func(*T) bool) (out []*T, live bool) {
 			out = append(out, x)
 		}
 	}
-	return out, m.live
+	return out, m.believed()
 }
 
 // typed turns what the dynamic client gives into a struct.

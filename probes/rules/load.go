@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
@@ -65,6 +67,30 @@ func Load(path string) (*rulefmt.RuleGroups, error) {
 // newParser reads the language of Prometheus 3 with all its functions.
 func newParser() parser.Parser {
 	return parser.NewParser(parser.Options{EnableExperimentalFunctions: true})
+}
+
+// reads tells whether some rule reads a metric.
+func reads(groups *rulefmt.RuleGroups) func(metric string) bool {
+	var names [][]*labels.Matcher // of each selector, those of its name
+	for _, g := range groups.Groups {
+		for _, r := range g.Rules {
+			expr, err := newParser().ParseExpr(r.Expr)
+			if err != nil {
+				continue // it was read once already
+			}
+			parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+				if s, ok := n.(*parser.VectorSelector); ok {
+					names = append(names, slices.DeleteFunc(slices.Clone(s.LabelMatchers), func(m *labels.Matcher) bool { return m.Name != model.MetricNameLabel }))
+				}
+				return nil
+			})
+		}
+	}
+	return func(metric string) bool {
+		return slices.ContainsFunc(names, func(all []*labels.Matcher) bool {
+			return !slices.ContainsFunc(all, func(m *labels.Matcher) bool { return !m.Matches(metric) })
+		})
+	}
 }
 
 var (

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ const Kind = "rules"
 const (
 	patience  = 10 * time.Second // where the caller's context has no time-out
 	maxAlerts = 5000             // of one rule
+
+	alertMetric = "ALERTS" // whose series are the alerts that are
 )
 
 // Source is what rules are evaluated against. Safe for concurrent use.
@@ -39,9 +42,10 @@ type Source interface {
 	// Vector evaluates an expression at an incident time. Blocks; honours ctx. What is
 	// missing of the answer the source says in warning.
 	Vector(ctx context.Context, expr string, at time.Time) (v promql.Vector, warning string, err error)
-	// Record keeps what recording rules made, for the rules that read it, and ends the
-	// series in gone. A source that others write does nothing.
-	Record(ctx context.Context, at time.Time, made promql.Vector, gone []labels.Labels) error
+	// Record keeps what a rule made, and ends the series in gone. A source that others
+	// write keeps nothing: where other rules of the file read it, it is an error if the
+	// source does not have it either.
+	Record(ctx context.Context, at time.Time, made promql.Vector, gone []labels.Labels, read bool) error
 	// Health says from when the newest data is (zero: as new as it is asked for), what
 	// keeps the source from seeing all ("" nothing does), and whether it has only begun.
 	Health(at time.Time) (newest time.Time, trouble string, begun bool)
@@ -81,6 +85,7 @@ type group struct {
 type rule struct {
 	rulefmt.Rule
 	labels map[string]string        // its own and its group's
+	read   bool                     // by rules of its file
 	active map[uint64]*alert        // by labels
 	made   map[uint64]labels.Labels // by the last evaluation, for other rules to read
 }
@@ -89,6 +94,7 @@ type alert struct {
 	labels labels.Labels
 	since  time.Time // when the expression began to hold
 	until  time.Time // when it last held
+	quiet  time.Time // when it was first seen not to, zero while it holds
 	firing bool
 }
 
@@ -156,6 +162,7 @@ func (f *file) load() error {
 		return err
 	}
 	f.stamp, f.groups = stamp, nil
+	read := reads(groups)
 	for _, g := range groups.Groups {
 		out := &group{RuleGroup: g}
 		for _, r := range g.Rules {
@@ -165,7 +172,7 @@ func (f *file) load() error {
 					own[k] = v
 				}
 			}
-			out.rules = append(out.rules, &rule{Rule: r, labels: own, active: map[uint64]*alert{}})
+			out.rules = append(out.rules, &rule{Rule: r, labels: own, read: read(cmp.Or(r.Record, alertMetric)), active: map[uint64]*alert{}})
 		}
 		f.groups = append(f.groups, out)
 	}
@@ -235,7 +242,7 @@ func (a *Asker) keep(ctx context.Context, r *rule, all promql.Vector, at time.Ti
 		}
 	}
 	r.made = made
-	return a.source.Record(ctx, at, all, gone)
+	return a.source.Record(ctx, at, all, gone, r.read)
 }
 
 // alert moves a rule's alerts on: what holds begins, what held long enough fires, what
@@ -255,7 +262,14 @@ func (a *Asker) alert(ctx context.Context, r *rule, v promql.Vector, at time.Tim
 	}
 	var out promql.Vector
 	for hash, x := range r.active {
-		if !x.until.Equal(at) && (!x.firing || at.Sub(x.until) >= time.Duration(r.KeepFiringFor)) {
+		holds := x.until.Equal(at)
+		switch {
+		case holds:
+			x.quiet = time.Time{}
+		case x.quiet.IsZero():
+			x.quiet = at
+		}
+		if !holds && (!x.firing || at.Sub(x.quiet) >= time.Duration(r.KeepFiringFor)) {
 			delete(r.active, hash)
 			continue
 		}
@@ -264,7 +278,7 @@ func (a *Asker) alert(ctx context.Context, r *rule, v promql.Vector, at time.Tim
 			stage = "firing"
 		}
 		out = append(out, promql.Sample{F: 1,
-			Metric: labels.NewBuilder(x.labels).Set(model.MetricNameLabel, "ALERTS").Set("alertstate", stage).Labels()})
+			Metric: labels.NewBuilder(x.labels).Set(model.MetricNameLabel, alertMetric).Set("alertstate", stage).Labels()})
 	}
 	return a.keep(ctx, r, out, at)
 }
@@ -279,7 +293,7 @@ func (a *Asker) labels(ctx context.Context, r *rule, s promql.Sample, at time.Ti
 			const given = `{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}`
 			data := template.AlertTemplateData(s.Metric.Map(), map[string]string{}, "", s)
 			filled, err := template.NewTemplateExpander(ctx, given+text, "__alert_"+r.Alert, data, model.TimeFromUnixNano(at.UnixNano()),
-				a.query, nil, nil).Expand()
+				a.query, &url.URL{}, nil).Expand()
 			if err != nil {
 				filled = "cannot be filled: " + err.Error()
 			}

@@ -3,8 +3,11 @@ package rules
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +18,7 @@ import (
 
 	"mayday/probes"
 	"mayday/probes/probetest"
+	"mayday/probes/prom"
 	"mayday/state"
 )
 
@@ -25,6 +29,7 @@ type source struct {
 	ask      func(ctx context.Context) error
 	warning  string
 	recorded []string
+	read     []bool // whether rules read what was recorded, one by one
 	newest   time.Time
 	trouble  string
 	begun    bool
@@ -41,8 +46,8 @@ func (s *source) Vector(ctx context.Context, expr string, _ time.Time) (promql.V
 	return s.of[expr], s.warning, nil
 }
 
-func (s *source) Record(_ context.Context, _ time.Time, made promql.Vector, gone []labels.Labels) error {
-	s.recorded = nil
+func (s *source) Record(_ context.Context, _ time.Time, made promql.Vector, gone []labels.Labels, read bool) error {
+	s.recorded, s.read = nil, append(s.read, read)
 	for _, x := range made {
 		s.recorded = append(s.recorded, x.Metric.String())
 	}
@@ -90,7 +95,7 @@ func (r *rig) after(d time.Duration, v state.Verdict, n float64, text string) st
 	return x
 }
 
-const simple = "groups:\n- name: g\n  rules:\n  - alert: Down\n    expr: down\n    for: 1m\n    keep_firing_for: 30s\n    labels: {severity: '{{ $labels.job }} {{ $value }}'}\n"
+const simple = "groups:\n- name: g\n  rules:\n  - alert: Down\n    expr: down\n    for: 1m\n    keep_firing_for: 30s\n    labels: {severity: '{{ $labels.job }} {{ $value }}', at: '{{ externalURL }}'}\n"
 
 func TestConformance(t *testing.T) {
 	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
@@ -112,6 +117,31 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// The same with a Prometheus server behind the rules.
+func TestConformanceOverAServer(t *testing.T) {
+	probetest.Run(t, func(t *testing.T, w probetest.World) (probetest.Subject, bool) {
+		h := probetest.Web(w)
+		if w == probetest.Well {
+			h = func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprint(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"job":"shop"},"value":[1,"1"]}]}}`)
+			}
+		}
+		url := probetest.Nobody(t)
+		switch {
+		case h != nil:
+			url = probetest.Serve(t, h)
+		case w != probetest.Refuses:
+			return probetest.Subject{}, false
+		}
+		server, err := prom.New(prom.Options{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(server.Close)
+		return probetest.Subject{Asker: New(server), Probe: newRig(t, simple).p}, true
+	})
+}
+
 func TestForAndKeepFiring(t *testing.T) {
 	r := newRig(t, simple)
 	r.after(0, state.OK, 0, "")
@@ -123,8 +153,10 @@ func TestForAndKeepFiring(t *testing.T) {
 	r.after(time.Second, state.Crit, 1, "Down")
 	r.p.Pattern = ""
 	r.of["down"] = nil
-	r.after(10*time.Second, state.Crit, 2, "Down 2x") // it keeps firing
-	r.after(20*time.Second, state.OK, 0, "")
+	// It keeps firing, as on a server from the first evaluation at which it does not hold.
+	r.after(10*time.Second, state.Crit, 2, "Down 2x")
+	r.after(29*time.Second, state.Crit, 2, "Down 2x")
+	r.after(time.Second, state.OK, 0, "")
 	// Held for a while, not, and again: the time begins anew.
 	r.of["down"] = promql.Vector{one(2, "job", "shop")}
 	r.after(15*time.Second, state.OK, 0, "pending")
@@ -173,6 +205,63 @@ func TestRecordingRules(t *testing.T) {
 	}
 	r.of["x"] = promql.Vector{one(2, "__name__", "x"), one(2, "__name__", "y")}
 	r.after(time.Minute, state.Error, 0, "two series have the labels")
+}
+
+// What the rules of a file read of each other is known: by name, by pattern, and alerts.
+func TestWhatIsReadIsKnown(t *testing.T) {
+	r := newRig(t, `groups:
+- name: g
+  rules:
+  - {record: job:a, expr: x}
+  - {record: job:b, expr: x}
+  - {record: job:c, expr: x}
+  - {alert: A, expr: 'rate(job:a[1m]) > 1 or on() {__name__=~"job:[b]"}'}
+`)
+	r.after(0, state.OK, 0, "")
+	if !slices.Equal(r.read, []bool{true, true, false, false}) {
+		t.Fatal(r.read)
+	}
+	r = newRig(t, "groups:\n- name: g\n  rules:\n  - {alert: A, expr: x}\n  - {alert: B, expr: 'ALERTS{alertname=\"A\"}'}\n")
+	r.after(0, state.OK, 0, "")
+	if !slices.Equal(r.read, []bool{true, true}) {
+		t.Fatal(r.read)
+	}
+}
+
+// A server that does not evaluate a recording rule has none of its series: an alert that
+// reads them is silent there whatever happens, which is no health.
+func TestServerWithoutTheRecordingRules(t *testing.T) {
+	for name, c := range map[string]struct {
+		rules string
+		has   string // the expression that the server answers, besides x
+		want  state.Verdict
+	}{
+		"missing":  {"  - {record: job:x, expr: x}\n  - {alert: High, expr: job:x > 1}\n", "", state.Error},
+		"loaded":   {"  - {record: job:x, expr: x}\n  - {alert: High, expr: job:x > 1}\n", `count({__name__="job:x"})`, state.OK},
+		"not read": {"  - {record: job:x, expr: x}\n  - {alert: High, expr: x > 1}\n", "", state.OK},
+		"alerts":   {"  - {alert: Low, expr: x}\n  - {alert: High, expr: 'ALERTS{alertname=\"Low\"} offset 5m'}\n", "", state.Error},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				series := ""
+				if q := r.FormValue("query"); q == "x" || q == c.has {
+					series = `{"metric":{"job":"shop"},"value":[1,"1"]}`
+				}
+				fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[%s]}}`, series)
+			}))
+			server, err := prom.New(prom.Options{URL: url})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(server.Close)
+			r := newRig(t, "groups:\n- name: g\n  rules:\n"+c.rules)
+			r.a, r.p.Pattern = New(server), `{alertname="High"}`
+			x := r.after(0, c.want, 0, "")
+			if c.want == state.Error && !strings.Contains(x.Text, "Prometheus has no series {") {
+				t.Errorf("%q", x.Text)
+			}
+		})
+	}
 }
 
 // Silence of rules proves something only where their source sees everything.

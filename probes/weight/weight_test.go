@@ -58,30 +58,12 @@ func TestConformance(t *testing.T) {
 		case probetest.NotANum:
 			seen.r.Value = 0
 			seen.r.NoData = true
-		case probetest.Hangs:
-			h = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-		case probetest.Drips:
-			h = func(w http.ResponseWriter, r *http.Request) {
-				for r.Context().Err() == nil {
-					fmt.Fprint(w, " ")
-					w.(http.Flusher).Flush()
-				}
-			}
 		case probetest.Refuses:
 			return probetest.Subject{Asker: asker(t, probetest.Nobody(t), seen), Probe: probe("app-canary")}, true
-		case probetest.Fails:
-			h = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "etcd is on fire", 500) }
-		case probetest.Escapes:
-			h = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\x1b[31mred\r\n", 500) }
-		case probetest.Page:
-			h = func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "text/html")
-				fmt.Fprint(w, "<!doctype html><html>log in</html>")
-			}
-		case probetest.Garbage:
-			h = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "\x00\x1b[31m{{{") }
 		default:
-			return probetest.Subject{}, false
+			if h = probetest.Web(w); h == nil {
+				return probetest.Subject{}, false
+			}
 		}
 		return probetest.Subject{Asker: asker(t, probetest.Serve(t, h), seen), Probe: probe("app-canary")}, true
 	})

@@ -134,8 +134,8 @@ func (w *SampleWriter) notice() string {
 }
 
 // Flush hands what was added to the operating system, and waits for that. The owner
-// calls it each second. After an error what could not be written is dropped, and the
-// next Flush tries afresh; its torn line is left out by readers.
+// calls it after each Add that is to outlive the process. After an error what could not be
+// written is dropped, and the next Flush tries afresh; its torn line is left out by readers.
 func (w *SampleWriter) Flush() error {
 	w.disk.Lock()
 	defer w.disk.Unlock()
@@ -194,6 +194,21 @@ func ReadSamples(folder string) ([]state.Sample, error) { return readSamples(fol
 // keeper that takes over shows of the time before.
 func RecentSamples(folder string) ([]state.Sample, error) { return readSamples(folder, recentBytes) }
 
+// EachSample calls f with an incident's recorded samples in the order they were
+// recorded, without keeping them: a recording may be larger than memory is.
+func EachSample(folder string, f func(state.Sample)) error {
+	names, err := sampleFiles(filepath.Join(folder, SamplesDir))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := sampleFile(name, math.MaxInt64, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func readSamples(folder string, most int64) ([]state.Sample, error) {
 	names, err := sampleFiles(filepath.Join(folder, SamplesDir))
 	if err != nil {
@@ -204,7 +219,8 @@ func readSamples(folder string, most int64) ([]state.Sample, error) {
 		if most <= 0 {
 			break
 		}
-		part, size, err := sampleFile(name, most)
+		var part []state.Sample
+		size, err := sampleFile(name, most, func(x state.Sample) { part = append(part, x) })
 		if err != nil {
 			return nil, err
 		}
@@ -214,11 +230,11 @@ func readSamples(folder string, most int64) ([]state.Sample, error) {
 	return slices.Concat(parts...), nil
 }
 
-// sampleFile reads the last most bytes of one file, and says how long it is.
-func sampleFile(name string, most int64) (out []state.Sample, size int64, err error) {
+// sampleFile gives each sample of the last most bytes of one file, and says how long it is.
+func sampleFile(name string, most int64, each func(state.Sample)) (size int64, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, problem("the samples cannot be read", err)
+		return 0, problem("the samples cannot be read", err)
 	}
 	defer f.Close()
 	if size, err = f.Seek(0, io.SeekEnd); err == nil {
@@ -228,13 +244,13 @@ func sampleFile(name string, most int64) (out []state.Sample, size int64, err er
 		_, err = lines(f, func(_ int, b []byte) error {
 			var x state.Sample
 			if len(bytes.TrimSpace(b)) > 0 && json.Unmarshal(b, &x) == nil {
-				out = append(out, x)
+				each(x)
 			}
 			return nil
 		})
 	}
 	if err != nil {
-		return nil, 0, problem("the samples cannot be read", err)
+		return 0, problem("the samples cannot be read", err)
 	}
-	return out, size, nil
+	return size, nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"mayday/state"
 )
@@ -47,18 +48,43 @@ const CheckpointEvery = 256
 // Verify reads a whole journal and reports everything that is wrong with it: edited,
 // reordered, removed, truncated, torn, unsigned. head, where it is not empty, is a
 // hash (or the start of one, at least 6 characters) that somebody outside holds: the
-// journal must still contain it. The error is only about reading the file.
+// journal must still contain it. The error is only about reading the file. A keeper may
+// be writing meanwhile: a line that is only half there is looked at again.
 func Verify(folder, head string) (Report, error) {
-	f, err := os.Open(filepath.Join(folder, FileName))
-	if err != nil {
-		return Report{}, problem("the journal cannot be read", err)
+	return verify(folder, head, func() { time.Sleep(settling) })
+}
+
+// A torn tail that has grown after settling is being written; one that grows every time
+// is reported in the end.
+const (
+	settling = 50 * time.Millisecond
+	looks    = 10
+)
+
+// verify is Verify with the wait before a torn tail is looked at again.
+func verify(folder, head string, wait func()) (Report, error) {
+	want := strings.ToLower(strings.TrimSpace(head))
+	if want != "" && len(want) < 6 {
+		return Report{}, &state.Problem{Code: "usage", What: fmt.Sprintf("%q is too short to be a head", state.Clean(head)), Do: "Give at least 6 characters of it."}
 	}
-	defer f.Close()
-	v := verifier{want: strings.ToLower(strings.TrimSpace(head)), folder: folder, last: origin}
-	if v.want != "" && len(v.want) < 6 {
-		return Report{}, &state.Problem{What: fmt.Sprintf("%q is too short to be a head", state.Clean(head)), Do: "Give at least 6 characters of it."}
+	path := filepath.Join(folder, FileName)
+	for look := 1; ; look++ {
+		v := verifier{want: want, folder: folder, last: origin}
+		f, err := os.Open(path)
+		if err != nil {
+			return Report{}, problem("the journal cannot be read", err)
+		}
+		rep, err := v.run(f)
+		read, errSeek := f.Seek(0, io.SeekCurrent)
+		_ = f.Close() // it was only read
+		if err != nil || errSeek != nil || rep.Torn == 0 || look == looks {
+			return rep, err
+		}
+		wait()
+		if st, err := os.Stat(path); err != nil || st.Size() == read {
+			return rep, nil
+		}
 	}
-	return v.run(f)
 }
 
 // seen is what the first look keeps of a line.

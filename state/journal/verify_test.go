@@ -307,3 +307,34 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+// TestVerifyBesideAWriter: a line that is being written is no torn tail; one that stays as
+// it is, is.
+func TestVerifyBesideAWriter(t *testing.T) {
+	j, lines := recorded(t, 3)
+	whole := bytes.Join(lines, nil)
+	whole = append(bytes.TrimSuffix(whole, []byte("\n")), '\n')
+	put := func(b []byte) {
+		t.Helper()
+		if err := os.WriteFile(path(j), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(whole[:len(whole)-20])
+	waits := 0
+	rep, err := verify(j.Folder(), "", func() { waits++; put(whole) })
+	if err != nil || !rep.OK() || waits != 1 || rep.Events != uint64(len(lines)) {
+		t.Errorf("beside a writer: %+v after %d waits, %v", rep, waits, err)
+	}
+	put(whole[:len(whole)-20])
+	rep, err = verify(j.Folder(), "", func() { waits++ })
+	if err != nil || rep.OK() || waits != 2 || rep.Torn == 0 {
+		t.Errorf("after one that died: %+v after %d waits, %v", rep, waits, err)
+	}
+	put(whole[:len(whole)-20])
+	waits = 0
+	rep, err = verify(j.Folder(), "", func() { waits++; put(whole[:len(whole)-20+waits]) })
+	if err != nil || rep.OK() || waits != looks-1 {
+		t.Errorf("beside one that never ends its line: %+v after %d waits, %v", rep, waits, err)
+	}
+}

@@ -45,8 +45,10 @@ func (f *Film) build(seq, shown int) {
 			continue
 		}
 		r := state.NewSeries(state.SeriesLength)
-		// Twice its length: what came late, of the past, may lie before what it holds.
-		for _, i := range at[max(n-2*state.SeriesLength, 0):n] {
+		// As far as a series remembers, and twice its ring's length: what came late, of
+		// the past, may lie before what that holds.
+		from := sort.Search(n, func(j int) bool { return f.got[at[j]].After(f.got[at[n-1]].Add(-state.CourseReach)) })
+		for _, i := range at[min(from, max(n-2*state.SeriesLength, 0)):n] {
 			r.Add(f.samples[i])
 		}
 		s.Series[probe] = r

@@ -26,7 +26,7 @@ var (
 	trackers    = []string{"github", "jira", "command"}
 	mailTLS     = []string{"starttls", "implicit"}
 	audiences   = []string{"team", "stakeholders", "customers", "executives", "reviewers", "pages"}
-	purposes    = []string{"declared", "update", "resolved", "page", "acked", "review", "rollback", "deployed", "change"}
+	purposes    = []string{"declared", "update", "resolved", "page", "acked", "review", "rollback", "deployed", "change", "meeting"}
 	probeRoles  = []string{string(state.RoleNew), string(state.RoleOld), string(state.RoleAll), string(state.RoleFix), string(state.RoleDisplay)}
 	roles       = []string{state.OnCall, state.Senior, state.Manager, state.Commander, state.Executives, state.Driver,
 		state.Reviewer, state.CommsLead, state.Scribe}
@@ -49,9 +49,11 @@ func (r *Runbook) check(b *binder) {
 	r.checkProbes(b)
 	r.checkGate(b)
 	r.checkPeople(b)
+	r.checkSigners(b)
 	r.checkChannels(b)
 	r.checkTickets(b)
 	r.checkLetters(b)
+	r.checkReview(b)
 }
 
 // word refuses what is not one of the words.

@@ -3,6 +3,7 @@ package runbook
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -23,6 +24,9 @@ func (r *Runbook) checkPeople(b *binder) {
 			b.fail(path+".user", "the account %q is %s's already", p.User, other)
 		}
 		accounts[p.User] = p.Name
+		if p.Email != "" && !mailbox(p.Email) {
+			b.fail(path+".email", "%q is not an e-mail address; write it as \"alice@example.com\"", p.Email)
+		}
 		for j, role := range p.Roles {
 			if !slices.Contains(roles, role) && !paged[role] {
 				b.fail(path+".roles["+strconv.Itoa(j)+"]", "unknown role %q%s", role, hint(role, roles))
@@ -52,10 +56,23 @@ func (r *Runbook) checkPeople(b *binder) {
 				}
 			}
 		}
+		checkPlaybook(b, path+".playbook", p.Playbook)
 		b.notNegative(path+".update", p.Update)
 		b.notNegative(path+".monitor", p.Monitor)
 		b.notNegative(path+".repeat", p.Repeat)
 		b.notNegative(path+".ack_for", p.AckFor)
+	}
+}
+
+// checkSigners checks whose signatures approve a change.
+func (r *Runbook) checkSigners(b *binder) {
+	switch {
+	case r.Signers == "" && b.set("allowed_signers"):
+		b.fail("allowed_signers", "allowed_signers needs a path: a file of lines such as \"carol@example.com ssh-ed25519 AAAA…\"")
+	case r.Revoked != "" && r.Signers == "":
+		b.fail("revoked_signers", "revoked_signers takes keys out of allowed_signers, which is not there")
+	case r.Signers != "" && len(r.People) == 0:
+		b.fail("allowed_signers", "allowed_signers needs people: a signature counts for one of them, found by name, user or contact")
 	}
 }
 
@@ -84,4 +101,34 @@ func (r *Runbook) channelNames() []string {
 		out = append(out, c.Name)
 	}
 	return out
+}
+
+// settles is what an entry of a playbook may go with.
+var settles = regexp.MustCompile(`^([1-9]|1[0-8])\.[a-z]+$`)
+
+func checkPlaybook(b *binder, path string, phases []state.Phase) {
+	for i, p := range phases {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if p.Name == "" {
+			b.fail(at, "%s needs a name", at)
+		}
+		if len(p.Do) == 0 {
+			b.fail(at, "%s has nothing to do", at)
+		}
+		b.notNegative(at+".from", p.From)
+		b.notNegative(at+".by", p.By)
+		if p.By > 0 && p.By <= p.From {
+			b.fail(at+".by", "%s ends before it begins", at)
+		}
+		for j, play := range p.Do {
+			if play.Title == "" {
+				b.fail(fmt.Sprintf("%s.do[%d]", at, j), "%s.do[%d] needs a title", at, j)
+			}
+			for k, id := range play.Items {
+				if id != state.PlayPages && !settles.MatchString(id) {
+					b.fail(fmt.Sprintf("%s.do[%d].items[%d]", at, j, k), "%q is no item of the checklist: write it as mayday show does, such as 10.deploy, or %s", id, state.PlayPages)
+				}
+			}
+		}
+	}
 }

@@ -147,6 +147,8 @@ func (b *binder) compare(path string, p *Probe, names []string) {
 		b.fail(path+".compare.by", "the rank test is a gate's, and gates look at roles new and all, not %s", p.Role)
 	} else if p.Series.Label() != "" && p.Role != state.RoleNew {
 		b.fail(path+".compare.by", "the rank test compares the new version with the old one: with series %s, set role: new", p.Series)
+	} else if p.Series.Label() == "" && p.Role == state.RoleNew && c.With == "" {
+		b.fail(path+".compare.by", "%s: the new version has no time before the rollout to be compared with: name the old version's probe in with, or write series: by version", path)
 	}
 }
 

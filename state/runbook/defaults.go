@@ -21,7 +21,7 @@ func preset(v reflect.Value, name string) {
 	case *Runbook:
 		*x = Runbook{Path: x.Path, Dir: x.Dir, Repo: defaultRepo(), Gate: defaultGate(),
 			Prometheus: Prometheus{Interval: 5 * second, Timeout: 5 * second},
-			Rollback:   Rollback{Grace: 3 * second, OnExit: "finish"}}
+			Rollback:   Rollback{Grace: 3 * second, OnExit: "finish"}, Review: defaultReview()}
 	case *Environment:
 		*x = Environment{Name: name, Production: name == "production", Namespace: "default"}
 	case *Canary:
@@ -102,6 +102,7 @@ func (r *Runbook) finish(b *binder) {
 			r.Prometheus.Targets[i] = "file:" + r.abs(file, "")
 		}
 	}
+	r.Signers, r.Revoked = r.abs(r.Signers, ""), r.abs(r.Revoked, "")
 	for i := range r.Channels {
 		r.channel(&r.Channels[i])
 	}

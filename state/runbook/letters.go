@@ -20,6 +20,7 @@ type Letter struct {
 	Started, Duration, Every, NextUpdate, Monitor            string
 	Commander, WarRoom, Ticket, Head, PublicKey              string
 	Version, Baseline, Branch, Commit, Change                string
+	Statement                                                string // what a reviewer signs; empty where an approval needs no signature
 	Roles, Facts, Extra                                      map[string]string
 	ActionItems                                              []string
 }

@@ -35,7 +35,7 @@ func Find(dir string) (string, error) {
 		}
 		if at == filepath.Dir(at) {
 			return "", &missing{&state.Problem{What: "there is no " + FileName + " in " + start + " or above it",
-				Do: "Go to the service's folder, or write one: \"mayday drill --serve DIR\" leaves an example in DIR.", Code: "no-runbook"}}
+				Do: "Go to the service's folder, or let mayday write one there: mayday init. To try mayday first: mayday drill.", Code: "no-runbook"}}
 		}
 	}
 }

@@ -27,12 +27,15 @@ type Runbook struct {
 	Gate         Gate                            `yaml:"gate"`
 	Rollback     Rollback                        `yaml:"rollback"`
 	People       []Person                        `yaml:"people"`
+	Signers      string                          `yaml:"allowed_signers"` // a file of OpenSSH's: an approval then needs an SSH signature by a key in it, of a person in People
+	Revoked      string                          `yaml:"revoked_signers"` // keys, or a KRL, that count no more
 	Channels     []Channel                       `yaml:"channels"`
 	Templates    map[string]string               `yaml:"templates"` // LetterNames to text/template over a Letter
 	Severities   map[state.Severity]state.Policy `yaml:"severities"`
 	WarRoom      string                          `yaml:"war_room"` // a link, {incident} is replaced; or "slack:CHANNEL", whose bot makes a room
 	Tracker      string                          `yaml:"tracker"`  // a link; {issue} is replaced
 	Tickets      *Tickets                        `yaml:"tickets"`  // where tickets are made and commented on
+	Review       ReviewHours                     `yaml:"review"`   // when the review meeting may be
 	Drill        *Drill                          `yaml:"drill"`
 }
 
@@ -307,6 +310,7 @@ type Person struct {
 	User    string   `yaml:"user"`  // operating-system account
 	Roles   []string `yaml:"roles"` // on-call, senior engineer, engineering manager, incident commander, reviewer…
 	Contact string   `yaml:"contact"`
+	Email   string   `yaml:"email"` // for the invitation to the review; default: contact, where that is an address
 }
 
 // Channel is where messages go. The URL may come from the environment or a file

@@ -335,3 +335,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSignersNeedPeople(t *testing.T) {
+	for text, want := range map[string]string{
+		"allowed_signers: signers\n":                          "allowed_signers needs people",
+		"revoked_signers: revoked\n":                          "revoked_signers takes keys out of allowed_signers",
+		"allowed_signers: \"\"\n":                             "allowed_signers needs a path",
+		"allowed_signers: signers\npeople: [{name: Carol}]\n": "",
+	} {
+		rb, err := Parse("/srv/mayday.yaml", []byte("service: shop\n"+text))
+		switch {
+		case want == "" && (err != nil || rb.Signers != "/srv/signers"):
+			t.Errorf("%q: %v, %v", text, rb, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}

@@ -28,7 +28,7 @@ var choices = map[string][]string{
 	"Repo.model": models, "Repo.from": froms, "Repo.branch": branches, "Version.scheme": schemes,
 	"Environment.strategy": strategies, "Gate.warn": gateWords, "Gate.crit": gateWords, "Gate.no_data": gateWords,
 	"Gate.stale": gateWords, "Gate.error": gateWords, "Rollback.on_exit": exits, "Rollback.required": AfterHooks, "Channel.kind": kinds, "Compare.by": comparisons, "Mail.tls": mailTLS, "Tickets.kind": trackers,
-	"Channel.audiences": audiences, "Probe.role": probeRoles, "Probe.covers": state.Covered, "TLS.min_version": tlsVersions, "DNS.type": dnsTypes, "Alerts.from": alertSources,
+	"Channel.audiences": audiences, "Probe.role": probeRoles, "Probe.covers": state.Covered, "TLS.min_version": tlsVersions, "DNS.type": dnsTypes, "Alerts.from": alertSources, "ReviewHours.days": weekdays,
 	"Runbook.presets": slices.Sorted(maps.Keys(presets)),
 }
 

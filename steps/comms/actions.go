@@ -3,8 +3,6 @@ package comms
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,7 +18,6 @@ func (p *Post) Actions() map[string]steps.Action {
 		"2.ticket":     steps.ActionFunc(p.linkTicket),
 		"10.channels":  steps.ActionFunc(p.channelsReachable),
 		"13.delivered": steps.ActionFunc(delivered),
-		"18.review":    steps.ActionFunc(invite),
 	}
 	if p.tracker != nil {
 		out["13.tracker"] = updating{p}
@@ -164,17 +161,4 @@ func madeGood(later []state.Message, lost state.Message) bool {
 		}
 	}
 	return false
-}
-
-// invite writes the review's invitation as evidence.
-func invite(_ context.Context, job steps.Job) (steps.Outcome, error) {
-	now := job.Now()
-	name := "review-" + job.Incident.ID + ".ics"
-	if err := os.WriteFile(filepath.Join(job.Evidence, name), Invitation(job.Incident, now), 0o600); err != nil {
-		return steps.Outcome{}, &state.Problem{Code: "evidence", What: "The invitation cannot be written", Why: state.Clean(err.Error()), Do: "Make room in the incident's folder, or correct its permissions."}
-	}
-	at := reviewAt(now)
-	return steps.Outcome{Summary: "review on " + stamp(at) + ": send evidence/" + name,
-		Evidence: []state.Evidence{{Name: "invitation", Value: stamp(at), File: "evidence/" + name}},
-		Facts:    map[string]string{"review.at": at.Format(time.RFC3339)}}, nil
 }

@@ -279,7 +279,7 @@ func judge(t *testing.T, f *flaky, restarts []int, ends []*state.Incident) {
 	for i, in := range ends {
 		times += restarts[i]
 		for _, m := range in.Messages {
-			texts := f.texts[in.ID+"/"+m.ID]
+			texts := f.texts[in.Name()+"/"+m.ID]
 			if m.Sent.IsZero() || len(texts) == 0 {
 				t.Fatalf("%s %s is lost: %+v", in.ID, m.ID, m)
 			}

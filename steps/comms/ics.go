@@ -1,70 +1,81 @@
 package comms
 
 import (
-	"fmt"
-	"maps"
-	"slices"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	ics "github.com/arran4/golang-ical"
 
 	"mayday/state"
 )
 
-// reviewHour is when a review starts, UTC.
-const reviewHour = 10
+// InvitationName is the file of an incident's invitation, in its report's folder.
+const InvitationName = "review.ics"
 
-// reviewAt gives the first ten o'clock (UTC) that is 24 to 48 hours away.
-func reviewAt(now time.Time) time.Time {
-	from := now.UTC().Add(24 * time.Hour)
-	at := time.Date(from.Year(), from.Month(), from.Day(), reviewHour, 0, 0, 0, time.UTC)
-	if at.Before(from) {
-		at = at.Add(24 * time.Hour)
+// Invitation is the review that an incident has planned as a calendar file: a request to
+// its guests (RFC 5545, with the method of RFC 5546, 3.2.2). It is made of the journal
+// alone, so that made again it is the same, byte for byte; a changed meeting has the
+// same UID and a higher SEQUENCE. Without a guest nobody is asked: then it is published
+// (3.2.1), for whoever takes it into a calendar. nil where no review is planned.
+func Invitation(in *state.Incident) []byte {
+	r := in.Review
+	if r.At.IsZero() {
+		return nil
 	}
-	return at
-}
-
-// Invitation is a calendar file (RFC 5545) for an hour's review of the incident,
-// 24 to 48 hours from now. Making it again gives the same meeting, not a second.
-func Invitation(in *state.Incident, now time.Time) []byte {
-	at := reviewAt(now)
-	about := []string{in.Severity.String() + " " + in.Title, "Declared " + stamp(in.Declared) + ", lasted " + span(in.Elapsed(now)) + "."}
-	if in.RootCause != "" {
-		about = append(about, "Root cause: "+in.RootCause)
+	cal := ics.NewCalendarFor("mayday")
+	cal.SetProductId("-//mayday//review//EN")
+	cal.SetCalscale("GREGORIAN")
+	cal.SetMethod(ics.MethodPublish)
+	if len(r.Guests) > 0 {
+		cal.SetMethod(ics.MethodRequest)
 	}
-	for _, role := range slices.Sorted(maps.Keys(in.Roles)) {
-		about = append(about, role+": "+in.Roles[role])
+	e := cal.AddEvent(invitationID(in))
+	e.SetSequence(r.Sequence)
+	e.SetDtStampTime(r.Planned)
+	e.SetCreatedTime(r.First)
+	e.SetModifiedAt(r.Planned)
+	e.SetStartAt(r.At)
+	e.SetEndAt(r.Until)
+	e.SetSummary(state.Clean(r.Title))
+	e.SetDescription(state.CleanLines(r.About))
+	if place := state.Clean(r.Place); place != "" {
+		e.SetLocation(place)
 	}
-	about = append(about, "Agenda: what happened (mayday replay "+in.ID+"), what helped, what hindered, what we change. Without blame.")
-	const form = "20060102T150405Z"
-	var b strings.Builder
-	for _, line := range []string{
-		"BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//mayday//EN", "METHOD:PUBLISH", "BEGIN:VEVENT",
-		"UID:" + escape(in.ID) + "-review@mayday", "DTSTAMP:" + now.UTC().Format(form),
-		"DTSTART:" + at.Format(form), "DTEND:" + at.Add(time.Hour).Format(form),
-		"SUMMARY:" + escape(fmt.Sprintf("Review of %s: %s", in.ID, in.Title)),
-		"DESCRIPTION:" + escape(strings.Join(about, "\n")),
-		"END:VEVENT", "END:VCALENDAR",
-	} {
-		fold(&b, line)
+	e.SetStatus(ics.ObjectStatusConfirmed)
+	e.SetTimeTransparency(ics.TransparencyOpaque)
+	if r.Organizer.Mail == "" {
+		// Both methods want one. This is how calendars write that somebody has no address.
+		e.AddProperty(ics.ComponentPropertyOrganizer, "invalid:nomail")
+	} else {
+		e.SetOrganizer(r.Organizer.Mail, named(r.Organizer.Name)...)
 	}
-	return []byte(b.String())
-}
-
-func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, ";", `\;`, ",", `\,`, "\n", `\n`).Replace(state.CleanLines(s))
-}
-
-// fold writes a line, broken after 75 bytes as the format wants it, between characters.
-func fold(b *strings.Builder, line string) {
-	limit := 75
-	for len(line) > limit {
-		n := limit
-		for !utf8.RuneStart(line[n]) {
-			n--
+	for _, g := range r.Guests {
+		role, answer := ics.ParticipationRoleReqParticipant, ics.ParticipationStatusNeedsAction
+		if g == r.Organizer {
+			role, answer = ics.ParticipationRoleChair, ics.ParticipationStatusAccepted
 		}
-		b.WriteString(line[:n] + "\r\n ")
-		line, limit = line[n:], 74
+		e.AddAttendee(g.Mail, append(named(g.Name), ics.CalendarUserTypeIndividual, role, answer, ics.WithRSVP(g != r.Organizer))...)
 	}
-	b.WriteString(line + "\r\n")
+	return []byte(cal.Serialize(ics.WithNewLineWindows))
+}
+
+// invitationID names the meeting: by the incident, and as two hosts may number theirs
+// alike, by what nobody else's declaration has.
+func invitationID(in *state.Incident) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{in.ID, in.Service, in.Declared.UTC().Format(time.RFC3339Nano), in.By.User, in.By.Host}, "\x00")))
+	return in.ID + "-" + hex.EncodeToString(sum[:8]) + "@mayday"
+}
+
+// plainName takes out of a name what a parameter cannot hold, or only in quotes, which
+// the library does not write.
+var plainName = strings.NewReplacer(`"`, "", `\`, "", ",", "", ";", "", ":", "", "'", "’")
+
+// named gives a name as a parameter; a person without one has none.
+func named(name string) []ics.PropertyParameter {
+	if name = strings.TrimSpace(plainName.Replace(state.Clean(name))); name == "" {
+		return nil
+	}
+	return []ics.PropertyParameter{ics.WithCN(name)}
 }

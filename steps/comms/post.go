@@ -117,7 +117,7 @@ func (p *Post) channel(name string) (Channel, error) {
 
 // key names a message for ever, and its correction another.
 func key(in *state.Incident, m state.Message) string {
-	k := in.ID + "/" + m.ID
+	k := in.Name() + "/" + m.ID
 	if m.Edits > 0 {
 		k += fmt.Sprintf("/%d", m.Edits)
 	}

@@ -85,7 +85,10 @@ Thank you for your patience.`,
 {{end}}{{with .Commit}}Commit: {{.}}
 {{end}}{{with .Change}}Change: {{.}} lines
 {{end}}Look for security and correctness, not style. Somebody other than the author signs:
-mayday approve --incident {{.ID}}`,
+{{if .Statement}}these lines in a file, with ssh-keygen -Y sign -n mayday -f YOUR-KEY FILE
+
+{{.Statement}}
+mayday approve --incident {{.ID}} --import FILE.sig{{else}}mayday approve --incident {{.ID}}{{end}}`,
 
 	"rollback": `ROLLED BACK: {{.Severity}} {{or .Service .Title}}
 
@@ -135,6 +138,17 @@ We took a change back. {{with .NextUpdate}}We will write again by {{.}}.{{end}}`
 	"deployed.customers": `{{or .Service .Title}}: it works again, and we are watching it
 
 Our fix is in place. {{with .NextUpdate}}We will write again by {{.}}.{{end}}`,
+
+	"meeting": `REVIEW of {{.ID}}{{with .Extra.when}}: {{.}}{{end}}
+
+{{.Severity}} {{.Title}}
+{{with .Extra.note}}That is {{.}}.
+{{end}}{{with .WarRoom}}Where: {{.}}
+{{end}}{{with .Extra.invited}}Invited: {{.}}
+{{end}}{{with .Extra.absent}}Tell them, they have no e-mail address: {{.}}
+{{end}}
+What happened, what helped, what hindered, what we change. Without blame.
+Read it before: mayday report --incident {{.ID}}`,
 
 	"acked": `{{with .Extra.who}}{{.}} has it{{else}}Somebody has it{{end}}{{with .Extra.role}}: {{.}}{{end}}
 
@@ -195,10 +209,10 @@ func (p *Post) template(occasion, audience string) *template.Template {
 }
 
 // Render gives the text of a message for an occasion (declared, update, resolved,
-// page, acked, review, rollback, deployed, change) and an audience. It ends with the
+// page, acked, review, rollback, deployed, change, meeting) and an audience. It ends with the
 // journal's head. extra holds what the incident does not know: "head" (the journal's
 // short head hash), "role", "who", "step", "metric", "rollback" and "join" of a page,
-// "what" of a change,
+// "what" of a change, "when", "note", "invited" and "absent" of a meeting,
 // "target", "reason" and "verified" of a rollback, "action" and "cause" of an
 // update, "key" (the journal's public key). A drill's messages say that they are.
 func (p *Post) Render(occasion, audience string, in *state.Incident, now time.Time, extra map[string]string) (string, error) {
@@ -229,6 +243,9 @@ func (p *Post) data(in *state.Incident, now time.Time, extra map[string]string) 
 		Commander: in.Roles[state.Commander], WarRoom: p.room(in), Ticket: p.ticket(in, ""), Head: extra["head"], PublicKey: extra["key"],
 		Version: in.Facts["version"], Baseline: in.Facts["baseline"], Branch: in.Facts["branch"], Commit: in.Facts["commit"], Change: in.Facts["change.lines"],
 		Roles: in.Roles, Facts: in.Facts, Extra: extra, ActionItems: in.ActionItems}
+	if s, ok := in.ForReview(); ok && p.rb.Signers != "" {
+		d.Statement = s.Text()
+	}
 	if d.RootCause == "" {
 		d.RootCause = extra["cause"]
 	}

@@ -28,6 +28,9 @@ type Tracker interface {
 	Open(ctx context.Context, t Ticket) (link string, err error)
 	// Comment writes to the ticket behind a link.
 	Comment(ctx context.Context, link string, t Ticket) error
+	// Reach asks whether tickets could be made, as far as that can be told without making
+	// one, and says what it saw.
+	Reach(ctx context.Context) (seen string, err error)
 	Secrets() []string
 }
 
@@ -58,6 +61,18 @@ func (p *Post) makeRoom(ctx context.Context, in *state.Incident) (string, error)
 // MakeTracker makes the tracker of a runbook's tickets.
 type MakeTracker func(t runbook.Tickets) (Tracker, error)
 
+// ReachTracker asks the tracker whether tickets could be made, and says what it saw; ok
+// is false where the runbook has none.
+func (p *Post) ReachTracker(ctx context.Context) (seen string, ok bool, err error) {
+	if p.tracker == nil {
+		return "", false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	seen, err = p.tracker.Reach(ctx)
+	return p.redact.Text(seen), true, p.hush(p.tracker.Secrets, err)
+}
+
 // TicketSecrets gives a tracker's token, where it has one.
 func TicketSecrets(t runbook.Tickets) []string {
 	token, err := Secret("tickets", "token", t.TokenEnv, t.TokenFile)
@@ -78,7 +93,7 @@ func (p *Post) linkTicket(ctx context.Context, job steps.Job) (steps.Outcome, er
 			return steps.Outcome{}, err
 		}
 		how = "made"
-		if link, err = p.tracker.Open(ctx, Ticket{Key: job.Incident.ID, Incident: job.Incident.ID, Title: job.Incident.Severity.String() + ": " + state.Clean(job.Incident.Title), Text: text}); err != nil {
+		if link, err = p.tracker.Open(ctx, Ticket{Key: job.Incident.Name(), Incident: job.Incident.ID, Title: job.Incident.Severity.String() + ": " + state.Clean(job.Incident.Title), Text: text}); err != nil {
 			return steps.Outcome{}, p.hush(p.tracker.Secrets, err)
 		}
 	}
@@ -119,7 +134,7 @@ func (u updating) Run(ctx context.Context, job steps.Job) (steps.Outcome, error)
 		return steps.Outcome{}, err
 	}
 	in := job.Incident
-	key := in.ID + "/tracker/" + string(rune('0'+in.Attempt%10))
+	key := in.Name() + "/tracker/" + string(rune('0'+in.Attempt%10))
 	if err := u.p.tracker.Comment(ctx, link, Ticket{Key: key, Incident: in.ID, Title: in.Title, Text: text}); err != nil {
 		return steps.Outcome{}, u.p.hush(u.p.tracker.Secrets, err)
 	}

@@ -25,7 +25,8 @@ func (s *shelf) Comment(_ context.Context, link string, t Ticket) error {
 	s.comments = append(s.comments, t)
 	return s.fail
 }
-func (s *shelf) Secrets() []string { return []string{"TOPSECRET"} }
+func (s *shelf) Reach(context.Context) (string, error) { return "TOPSECRET opens it", s.fail }
+func (s *shelf) Secrets() []string                     { return []string{"TOPSECRET"} }
 
 func withTracker(t *testing.T, s *shelf) *Post {
 	p, err := New(&runbook.Runbook{Tickets: &runbook.Tickets{Kind: "shelf"}}, nil, map[string]MakeTracker{"shelf": func(runbook.Tickets) (Tracker, error) { return s, nil }})
@@ -49,6 +50,25 @@ func TestATicketIsMadeWhereThereIsNone(t *testing.T) {
 	s.fail = Refused("tickets", "no TOPSECRET", true)
 	if _, err := run(t, p, "2.ticket", in, nil); !state.HasCode(err, "refused") || strings.Contains(err.Error(), "TOPSECRET") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestReachTracker(t *testing.T) {
+	s := &shelf{}
+	p := withTracker(t, s)
+	if seen, ok, err := p.ReachTracker(t.Context()); err != nil || !ok || seen == "" || strings.Contains(seen, "TOPSECRET") {
+		t.Errorf("%q %v %v", seen, ok, err)
+	}
+	s.fail = Refused("tickets", "no TOPSECRET", true)
+	if _, ok, err := p.ReachTracker(t.Context()); !ok || !Permanent(err) || strings.Contains(err.Error(), "TOPSECRET") {
+		t.Errorf("%v %v", ok, err)
+	}
+	none, err := New(&runbook.Runbook{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := none.ReachTracker(t.Context()); ok || err != nil {
+		t.Errorf("a runbook without a tracker has one: %v", err)
 	}
 }
 

@@ -256,15 +256,15 @@ func TestNoDataGoesMuteAtHalf(t *testing.T) {
 
 func TestSlowBurnClimbsOnceItIsAlone(t *testing.T) {
 	t.Parallel()
-	r := newRange(t, "slow-burn", 600) // two and twelve minutes are 1.4 s
-	took := func(n int) time.Duration {
-		worst := time.Duration(0)
+	r := newRange(t, "slow-burn", 600)  // two and twelve minutes are 1.4 s
+	took := func(n int) time.Duration { // the best of n: what a busy machine adds is not the app's
+		best := time.Hour
 		for range n {
 			start := time.Now()
 			logins(t, r, 8)
-			worst = max(worst, time.Since(start))
+			best = min(best, time.Since(start))
 		}
-		return worst
+		return best
 	}
 	weigh(t, r, 100)
 	before := took(4)

@@ -21,6 +21,7 @@ var runbookYAML string
 // falls below a quarter of a second.
 type cadence struct {
 	interval, window, stale, hold, patience time.Duration
+	often                                   time.Duration // of the probe by version, whose lines on the chart are the finer
 }
 
 // stall is how long (real time) a busy machine may keep the range from being looked
@@ -28,17 +29,23 @@ type cadence struct {
 const stall = 4 * time.Second
 
 func cadenceOf(c state.Clock) cadence {
-	const every = 5 * time.Second
-	i := time.Duration(float64(every) * max(1, c.Speed/20)).Round(time.Second)
+	const every = 2 * time.Second
+	i := time.Duration(float64(every) * max(1, c.Speed/8)).Round(time.Second)
 	// A rate needs two scrapes in its window, four to be calm. A gate must hold longer
 	// than it takes for vanished metrics to leave the window.
 	return cadence{interval: i, window: 4 * i, stale: 4 * i, hold: max(8*i, 30*time.Second),
-		patience: max(6*i, c.Incident(stall))}
+		patience: max(6*i, c.Incident(stall)), often: i / 2}
 }
 
 // person is a responder of the range's runbook.
 type person struct {
 	Name, User, Roles, Contact string
+}
+
+// Email is their address, in a domain that no mail leaves for (RFC 2606).
+func (p person) Email() string {
+	name, _, _ := strings.Cut(p.User, "@")
+	return name + "@shop.example"
 }
 
 // Reviewer is the account that signs off in a drill that plays itself.
@@ -107,7 +114,7 @@ func (r *Range) runbook(operator string) ([]byte, error) {
 		"Scenario": r.Scenario, "Kubeconfig": r.Kubeconfig, "StagingURL": r.StagingURL, "AppURL": r.AppURL,
 		"SinkURL": r.SinkURL, "Targets": r.MetricsTargets, "Fix": r.path("fix.patch"),
 		"Database": r.path("accounts.tsv"), "Backups": r.path("backups"), "Bare": app.Bare,
-		"Interval": d(c.interval), "Window": d(c.window), "Stale": d(c.stale), "Hold": d(c.hold), "Patience": d(c.patience),
+		"Interval": d(c.interval), "Window": d(c.window), "Stale": d(c.stale), "Hold": d(c.hold), "Patience": d(c.patience), "Often": d(c.often),
 		"Versions": []versionOf{
 			{Suffix: " new", And: `,version="{new}"`, Role: "new", Compare: "old"},
 			{Suffix: " old", And: `,version="{old}"`, Role: "old"},

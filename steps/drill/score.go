@@ -28,6 +28,7 @@ func Score(in *state.Incident, events []state.Event, scenario Scenario) state.Sc
 	if in.Rollback.Status == state.RollbackDone {
 		if from := regression(in, events); !from.IsZero() {
 			s.Rollback = state.Duration(max(in.Rollback.Ended.Sub(from), 0))
+			s.Detect = state.Duration(max(in.Rollback.Started.Sub(from), 0))
 		}
 	}
 	return s

@@ -19,7 +19,7 @@ func allowed(rb *runbook.Runbook, user string, own bool, intent state.Intent) *s
 			Do: "Ask whoever keeps the incident to add you under people in the runbook."}
 	}
 	switch v := intent.(type) {
-	case state.Preview, state.DraftUpdate, state.Ack, state.AddNote, state.Sign, state.NoteWatch, state.Remark, state.Disarm:
+	case state.Preview, state.DraftUpdate, state.Recall, state.Ack, state.AddNote, state.Sign, state.NoteWatch, state.Remark, state.Disarm:
 		return nil
 	case state.Arm:
 		if !v.WithDatabase {

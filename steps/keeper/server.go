@@ -50,6 +50,10 @@ func serve(engine *steps.Engine, rb *runbook.Runbook, actor state.Actor, socket 
 		_ = l.Close() // the error that counts is the one above
 		return nil, fmt.Errorf("open the socket to colleagues: %w", err)
 	}
+	if err := announce(socket); err != nil {
+		_ = l.Close() // likewise
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{engine: engine, rb: rb, actor: actor, listen: l, patience: p, ctx: ctx, cancel: cancel, conns: map[*net.UnixConn]struct{}{}}
 	s.wg.Add(1)
@@ -62,6 +66,7 @@ func serve(engine *steps.Engine, rb *runbook.Runbook, actor state.Actor, socket 
 // words and the streams have an end. It takes at most about a second.
 func (s *Server) Close() error {
 	err := s.listen.Close()
+	unannounce(s.listen.Addr().String())
 	s.mu.Lock()
 	if !s.leaving {
 		s.leaving = true

@@ -24,6 +24,9 @@ import (
 // protocol is raised when an older mayday would misunderstand a newer one.
 const protocol = 1
 
+// folderPrefix begins the name of an account's folder of sockets; its number follows.
+const folderPrefix = "mayday-"
+
 // maxRequest bounds one line from a client, in bytes.
 const maxRequest = 1 << 20
 
@@ -80,7 +83,7 @@ func socketName(folder string) string {
 func runtimeDir() (string, error) {
 	dir := os.Getenv("MAYDAY_RUNTIME_DIR")
 	if dir == "" {
-		dir = filepath.Join(os.TempDir(), "mayday-"+strconv.Itoa(os.Getuid()))
+		dir = filepath.Join(os.TempDir(), folderPrefix+strconv.Itoa(os.Getuid()))
 	}
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return "", fmt.Errorf("make the folder of sockets: %w", err)

@@ -95,7 +95,7 @@ func (r *run) fit(ctx context.Context) (string, error) {
 		why := ""
 		if at := containerIndex(v.d.Spec.Template.Spec.Containers, r.s.Canary.Container); at < 0 {
 			why = "container " + r.s.Canary.Container + " is gone"
-		} else if now := v.d.Spec.Template.Spec.Containers[at].Image; now != r.s.Canary.Next {
+		} else if now := v.d.Spec.Template.Spec.Containers[at].Image; !isImage(now, r.s.Canary.Next) {
 			why = "it runs " + state.Clean(now)
 		} else if replicasOf(v.d.Spec.Replicas) == 0 {
 			why = "it was scaled to 0"

@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -135,12 +134,19 @@ func (k canary) effect(ctx context.Context, r *run, i int) (steps.Effect, error)
 
 // asleep waits until the canary is back at its old size.
 func (canary) asleep(ctx context.Context, r *run, can ref) (steps.Effect, error) {
+	progress := r.progress(can, stillPatience)
 	text, err := r.c.await(ctx, can, r.out, func(v view) (bool, string, error) {
 		if r.s.Canary.Autoscaler != "" {
 			return true, "pods left to HorizontalPodAutoscaler " + r.s.Canary.Autoscaler, nil
 		}
 		text := fmt.Sprintf("%s %d pods", can.Name, v.d.Status.Replicas)
-		return v.heard() && v.d.Status.Replicas == r.s.Canary.Replicas, text, r.owned(can, v.d.Annotations)
+		if err := r.owned(can, v.d.Annotations); err != nil {
+			return false, text, err
+		}
+		if v.heard() && v.d.Status.Replicas == r.s.Canary.Replicas {
+			return true, text, nil
+		}
+		return false, text, progress(text)
 	})
 	return steps.Effect{Text: text}, err
 }
@@ -198,59 +204,4 @@ func (r *run) stillAt(ctx context.Context, share int) error {
 	}
 	_, err = r.s.Route.shareOps(live, share, share)
 	return err
-}
-
-// acceptPatience is how long a gateway may take to accept a changed HTTPRoute.
-const acceptPatience = 20 * time.Second
-
-// accepted waits until the gateways that report on an HTTPRoute have accepted the
-// present generation. A route nobody reports on is let pass: traffic will tell.
-func (r *run) accepted(ctx context.Context, share int) error {
-	if r.s.Route.Kind != "HTTPRoute" {
-		return nil
-	}
-	o, give := r.s.Route.ref(r.plan.Namespace), time.Now().Add(acceptPatience)
-	for {
-		live, err := r.c.get(ctx, o)
-		if err != nil && !transient(err) {
-			return problem(err, "cannot read "+o.String())
-		}
-		why := "the API server does not answer"
-		if err == nil {
-			if err := r.owned(o, live.GetAnnotations()); err != nil {
-				return err
-			}
-			if why = unaccepted(live); why == "" {
-				return nil
-			}
-		}
-		if time.Now().After(give) {
-			return &state.Problem{What: fmt.Sprintf("%s at %d %% is not accepted", o, share), Why: why, Code: "traffic",
-				Do: "Look: " + o.kubectl(r.c.Context, "describe")}
-		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-	}
-}
-
-// unaccepted says which gateway has not accepted the route's generation, "" if none.
-func unaccepted(route *unstructured.Unstructured) string {
-	parents, _, _ := unstructured.NestedSlice(route.Object, "status", "parents")
-	for _, p := range parents {
-		m, _ := p.(map[string]any)
-		conditions, _ := m["conditions"].([]any)
-		for _, c := range conditions {
-			cond, _ := c.(map[string]any)
-			if cond["type"] != "Accepted" {
-				continue
-			}
-			seen, _ := cond["observedGeneration"].(int64)
-			if cond["status"] != "True" || seen < route.GetGeneration() {
-				return state.Clean(fmt.Sprintf("controller %v: Accepted is %v at generation %d of %d: %v", m["controllerName"], cond["status"],
-					seen, route.GetGeneration(), cond["message"]))
-			}
-		}
-	}
-	return ""
 }

@@ -27,7 +27,7 @@ import (
 // owner and stay until a person deletes them, at best when the incident is closed; the
 // last stage says how:
 //
-//	kubectl -n shop delete configmaps,secrets -l mayday.dev/incident=INC-20261122-01
+//	kubectl -n shop delete configmaps,secrets -l mayday.dev/incident=INC-20261122-01.5f2c9a01
 //
 // # The keyed hash
 //

@@ -120,14 +120,14 @@ func (k configured) guarded(r *run, live world, started bool) []check {
 				}
 				return no(name, level, fmt.Errorf("the original is gone; a rollback makes it again")), nil
 			}
-			if err := admit(at, live[at].GetAnnotations(), fenceAround(live, r.s.Incident), forward, r.c.Context); err != nil && !started {
+			if err := admit(at, live[at].GetAnnotations(), fenceAround(live, r.s.owner()), forward, r.c.Context); err != nil && !started {
 				return no(name, state.NotReady, err), nil
 			}
 			key, err := k.key(r.s.Incident)
 			if err != nil {
 				return no(name, state.Doubtful, err), nil
 			}
-			made, err := r.c.makeCopy(ctx, o, at.Namespace, r.s.Incident, key, true)
+			made, err := r.c.makeCopy(ctx, o, at.Namespace, r.s.owner(), key, true)
 			switch {
 			case err == nil && made:
 				return yes(name, "not made yet; dry run ok"), nil

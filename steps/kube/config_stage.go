@@ -35,7 +35,7 @@ func (k configured) copying(s snapshot, ns string, o configObject) change {
 			if err != nil {
 				return false, err
 			}
-			return c.makeCopy(ctx, o, ns, s.Incident, key, false)
+			return c.makeCopy(ctx, o, ns, s.owner(), key, false)
 		}}
 }
 
@@ -165,6 +165,6 @@ func (k configured) effect(ctx context.Context, r *run, i int) (steps.Effect, er
 		closes = append(closes, change{id: "close", title: "fence of " + o.String() + " closed", ref: o, closes: true})
 	}
 	e.Text += fmt.Sprintf("; copies of %d ConfigMaps and Secrets stay, until: %s delete configmaps,secrets -l %s=%s",
-		len(closes), kubectlIn(r.c.Context, r.plan.Namespace), IncidentLabel, labelValue(r.s.Incident))
+		len(closes), kubectlIn(r.c.Context, r.plan.Namespace), IncidentLabel, labelValue(r.s.owner()))
 	return e, r.apply(ctx, closes)
 }

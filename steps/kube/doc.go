@@ -15,7 +15,7 @@
 //
 // Every object mayday writes carries two annotations:
 //
-//	mayday.dev/fence         "<incident>/<epoch>": who owns it
+//	mayday.dev/fence         "<mark>/<epoch>": who owns it
 //	mayday.dev/fence-closed  the same text once that owner is finished with it
 //
 // The first write of an owner sets the fence and tests that it was absent or had
@@ -25,4 +25,7 @@
 // whatever another incident says; only a newer epoch of its own incident stops
 // it. A newer fence makes an old fence-closed meaningless by itself; the next attempt
 // of the same incident, which works under the epoch its rollback closed, empties it.
+//
+// The mark is the incident's ID and a hash that no other incident has: on every host the
+// first one of a day has the same ID.
 package kube

@@ -309,3 +309,24 @@ func testSubsets(t *testing.T, open world) {
 		t.Error(err)
 	}
 }
+
+// TestABatchHangs: a new pod that neither gets ready nor fails ends its batch after the
+// Deployment's own progress deadline, which the controller does not keep meanwhile.
+func TestABatchHangs(t *testing.T) {
+	t.Parallel()
+	d := deploy("app", "registry.local/shop:v1.2.3", 2, stableLabels())
+	deadline := int32(1)
+	d.Spec.ProgressDeadlineSeconds = &deadline
+	s := newShop(t, d)
+	s.settled(t, "app")
+	st := s.strategy("rolling", nil)
+	o := s.order(runbook.Environment{Name: "production", Production: true, Rolling: rollingEnv("app")})
+	o.Version = "v1.2.4-notready"
+	p := mustPlan(t, st, o)
+	if _, err := st.Stage(t.Context(), p, 0, fence(0), io.Discard); !state.HasCode(err, "no-progress") {
+		t.Errorf("the batch: %v", err)
+	}
+	if _, err := st.Rollback(t.Context(), p, fence(1), quietly); err != nil {
+		t.Error(err)
+	}
+}

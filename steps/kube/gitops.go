@@ -271,7 +271,7 @@ func field(u *unstructured.Unstructured, path string) string {
 // touched gives the fields that the rollout changes in each object, as JSON pointers,
 // fences left out, and the objects in order.
 func touched(rec recipe, s snapshot, ns string, stages int, live world) ([]ref, map[ref][]string) {
-	w, f := live.copy(), fenceAround(live, s.Incident)
+	w, f := live.copy(), fenceAround(live, s.owner())
 	paths := map[ref][]string{}
 	var order []ref
 	for i := range stages {

@@ -166,7 +166,7 @@ func (st *strategy) planUndo(ctx context.Context, order steps.Order) (state.Plan
 	if err != nil {
 		return state.Plan{}, err
 	}
-	f := fenceAround(live, s.Incident)
+	f := fenceAround(live, s.owner())
 	f.Epoch++
 	for _, u := range back.undo(*s, plan.Namespace) {
 		if err := admit(u.ref, live[u.ref].GetAnnotations(), f, forward, c.Context); err != nil {

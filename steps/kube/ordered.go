@@ -165,7 +165,7 @@ func (ordered) effect(ctx context.Context, r *run, i int) (steps.Effect, error) 
 // updated is the condition for awaitView: every pod from an index on is made from the
 // new revision and ready.
 func (r *run) updated(ctx context.Context, o ref, below int32) func(setView) (bool, string, error) {
-	progress := r.progress(o)
+	progress := r.progress(o, stillPatience)
 	return func(v setView) (bool, string, error) {
 		if err := r.owned(o, v.set.Annotations); err != nil {
 			return false, "", err
@@ -195,18 +195,18 @@ func (r *run) updated(ctx context.Context, o ref, below int32) func(setView) (bo
 	}
 }
 
-// progress fails once nothing has changed for as long as a Deployment would be given:
-// a StatefulSet has no deadline of its own.
-func (r *run) progress(o ref) func(text string) error {
+// progress fails once nothing has changed for so long (real time): where the controller
+// has no deadline of its own, or it does not count.
+func (r *run) progress(o ref, patience time.Duration) func(text string) error {
 	said, since := "", time.Now()
 	return func(text string) error {
 		if text != said {
 			said, since = text, time.Now()
 		}
-		if time.Since(since) < restorePatience {
+		if time.Since(since) < patience {
 			return nil
 		}
-		return &state.Problem{What: o.String() + " makes no progress", Code: "no-progress", Why: text + " for " + restorePatience.String(),
+		return &state.Problem{What: o.String() + " makes no progress", Code: "no-progress", Why: text + " for " + patience.String(),
 			Do: "Look at its pods: " + o.kubectl(r.c.Context, "describe")}
 	}
 }

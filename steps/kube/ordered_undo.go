@@ -84,15 +84,18 @@ func (r *run) turned(ctx context.Context) error {
 // with at least as many pods ready as before the rollout.
 func (r *run) setRestored(ctx context.Context) (string, error) {
 	o := r.s.Stable.ref(r.plan.Namespace)
-	progress := r.progress(o)
+	progress := r.progress(o, restorePatience)
 	var ill illness
 	return awaitView(ctx, r.c, o, r.out, r.c.setLook(o), func(v setView) (bool, string, error) {
 		if err := r.owned(o, v.set.Annotations); err != nil {
 			return false, "", err
 		}
 		ok, text := r.setBack(v)
-		if ok || !v.current() {
-			return ok, text, nil
+		switch {
+		case ok:
+			return true, text, nil
+		case !v.current():
+			return false, text, progress(text)
 		}
 		if err := r.makeWay(ctx, v, r.out); err != nil {
 			return false, text, err

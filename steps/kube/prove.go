@@ -140,7 +140,7 @@ func (r *run) world(ctx context.Context) (world, error) {
 // from the world as it would be at its deepest, and without tests, since they could not
 // hold yet; later it is exactly what the rollback would send.
 func (r *run) inverse(live world, rec recipe, started bool) []check {
-	from, f := live, fenceAround(live, r.s.Incident)
+	from, f := live, fenceAround(live, r.s.owner())
 	if !started {
 		from = r.afterwards(live, rec, f)
 	}
@@ -179,7 +179,7 @@ func (r *run) afterwards(live world, rec recipe, f steps.Fence) world {
 // next dry-runs the first real write to each object, as the rollout would begin.
 func (r *run) next(live world, rec recipe) []check {
 	var out []check
-	f := fenceAround(live, r.s.Incident)
+	f := fenceAround(live, r.s.owner())
 	seen := map[ref]bool{}
 	for i := range r.plan.Stages {
 		for _, ch := range rec.changes(r.s, r.plan.Namespace, i) {

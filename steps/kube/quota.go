@@ -108,7 +108,7 @@ func canonical(k corev1.ResourceName) corev1.ResourceName {
 // has begun is not known here; the way back is.
 func (r *run) needs(live world, rec recipe, started bool) need {
 	n := need{of: r, forth: demand{}, rest: demand{}}
-	w, f := live.copy(), fenceAround(live, r.s.Incident)
+	w, f := live.copy(), fenceAround(live, r.s.owner())
 	for i := range r.plan.Stages {
 		if started {
 			break

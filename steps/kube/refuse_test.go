@@ -213,3 +213,38 @@ func TestAutoscaler(t *testing.T) {
 		t.Errorf("the rollback set %d pods of an autoscaler's 5 (%v)", *d.Spec.Replicas, err)
 	}
 }
+
+// TestAutoscalerTakesTheWayBack: who may shrink the Deployment that a rollback leads to is
+// named before the rollout, with the command that keeps it from that.
+func TestAutoscalerTakesTheWayBack(t *testing.T) {
+	t.Parallel()
+	least := int32(1)
+	s := newShop(t, append(canaryObjects(t, virtualService), &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "scaler", Namespace: ns},
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{MinReplicas: &least, MaxReplicas: 9,
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app-stable"}}})...)
+	s.settled(t, "app-stable")
+	st := s.strategy("canary", nil)
+	p := mustPlan(t, st, s.order(canaryEnv("VirtualService/app")))
+	const how = `patch hpa scaler --type=merge -p '{"spec":{"minReplicas":4}}'`
+	if w := strings.Join(p.Warnings, "\n"); !strings.Contains(w, "may leave Deployment app-stable 1 of its 4 pods") || !strings.Contains(w, how) {
+		t.Errorf("warnings: %s", w)
+	}
+	for i := range 2 {
+		if _, err := st.Stage(t.Context(), p, i, fence(0), t.Output()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if proof, err := st.Prove(t.Context(), p, true); err != nil || proof.Ready != state.Ready {
+		t.Errorf("before it was shrunk: %+v, %v", proof, err)
+	}
+	if _, err := s.client.AppsV1().Deployments(ns).Patch(t.Context(), "app-stable", types.MergePatchType, []byte(`{"spec":{"replicas":1}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "one stable pod", func() bool {
+		d, err := s.client.AppsV1().Deployments(ns).Get(t.Context(), "app-stable", metav1.GetOptions{})
+		return err == nil && d.Status.Replicas == 1
+	})
+	if proof, err := st.Prove(t.Context(), p, true); err != nil || proof.Ready != state.Doubtful || !strings.Contains(proof.Why, how) {
+		t.Errorf("shrunk: %+v, %v", proof, err)
+	}
+}

@@ -14,9 +14,12 @@ import (
 )
 
 const (
-	// restorePatience bounds the wait for the old revision's pods, real time; a
-	// Deployment's own progress deadline usually ends it earlier.
-	restorePatience = 10 * time.Minute
+	// restorePatience is how long nothing may change while the old revision's pods are
+	// waited for, real time: then somebody else is called.
+	restorePatience = 5 * time.Minute
+	// stillPatience is the same for what else has no deadline of its own: as long as a
+	// Deployment is given to make progress where it does not say.
+	stillPatience = 10 * time.Minute
 	// troublePatience is how long pods of the old revision may be in trouble before
 	// the rollback counts as failed: production may have been so before.
 	troublePatience = 10 * time.Second
@@ -97,11 +100,16 @@ func (w workload) short(want, ready int32) bool {
 	return ready == 0 && w.Ready > 0 || want < w.Replicas && 2*ready < w.Ready
 }
 
-// staffed refuses to lead the traffic to a Deployment without a pod.
+// staffed refuses to lead the traffic to a Deployment without a pod. It counts where
+// returning does: the Deployment's own status is behind its ReplicaSets'.
 func (r *run) staffed(ctx context.Context) error {
 	o := deployment(r.plan.Namespace, r.s.Stable.Deployment)
-	d, err := r.c.deployment(ctx, o)
-	if err == nil && d.Status.ReadyReplicas == 0 {
+	v, err := r.c.view(ctx, o)
+	ready := int32(0)
+	for _, rs := range v.sets {
+		ready += rs.Status.ReadyReplicas
+	}
+	if err == nil && ready == 0 {
 		err = &state.Problem{What: "the traffic stays where it is", Why: o.String() + " has no pod ready that could answer", Code: "no-capacity",
 			Do: "Get its pods ready, then roll back again: " + o.kubectl(r.c.Context, "describe")}
 	}
@@ -191,24 +199,29 @@ func (r *run) insist(ctx context.Context, f func() error) error {
 // restored waits until the target revision runs alone in the Deployment, with at
 // least as many pods ready as before the rollout.
 func (r *run) restored(ctx context.Context, o ref) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, restorePatience, &state.Problem{What: o.String() + " does not get back to " + r.plan.Target,
-		Why: "its pods were not ready within " + restorePatience.String(), Code: "no-progress", Do: "Look: " + o.kubectl(r.c.Context, "describe")})
-	defer cancel()
+	return r.c.await(ctx, o, r.out, r.returning(o))
+}
+
+// returning is the condition for await of a rollback. A controller that never sees the
+// change, as when it is down, moves nothing either.
+func (r *run) returning(o ref) func(view) (bool, string, error) {
+	progress := r.progress(o, restorePatience)
 	var ill illness
-	text, err := r.c.await(ctx, o, r.out, func(v view) (bool, string, error) {
+	return func(v view) (bool, string, error) {
 		if err := r.owned(o, v.d.Annotations); err != nil {
 			return false, "", err
 		}
 		ok, text := r.backTo(v)
-		if ok || !v.heard() {
-			return ok, text, nil
+		if ok {
+			return true, text, nil
 		}
-		return false, text, ill.lasts(trouble(v.d, v.current, v.pods))
-	})
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
+		if v.heard() {
+			if err := ill.lasts(trouble(v.d, v.current, v.pods)); err != nil {
+				return false, text, err
+			}
+		}
+		return false, text, progress(text)
 	}
-	return text, err
 }
 
 // illness bears trouble of pods for a while: the old version may have had it before the
@@ -241,6 +254,9 @@ func (r *run) backTo(v view) (bool, string) {
 		}
 	}
 	text := fmt.Sprintf("%s %d/%d ready", versionIn(v.d.Spec.Template.Spec.Containers, r.s.Stable.Container), ready, want)
+	if old > 0 {
+		text += fmt.Sprintf(", %d pods of another revision", old)
+	}
 	enough := ready >= min(r.s.Stable.Ready, want) && versionIn(v.d.Spec.Template.Spec.Containers, r.s.Stable.Container) == tagOf(r.s.Stable.Image)
 	return enough && old == 0, text
 }

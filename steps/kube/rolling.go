@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -204,6 +205,7 @@ func (r *run) glance(ctx context.Context, text string) (steps.Effect, error) {
 // there than it leaves.
 func (r *run) batch(o ref, k int) func(view) (bool, string, error) {
 	b := r.s.Batches
+	progress := r.progress(o, b.deadline())
 	return func(v view) (bool, string, error) {
 		if err := r.owned(o, v.d.Annotations); err != nil {
 			return false, "", err
@@ -227,8 +229,20 @@ func (r *run) batch(o ref, k int) func(view) (bool, string, error) {
 		}
 		ready := v.current.Status.ReadyReplicas
 		text := fmt.Sprintf("%d of %d ready on %s, %d on the old version", ready, all, r.plan.Version, old)
-		return ready >= want && old <= left, text, nil
+		if ready >= want && old <= left {
+			return true, text, nil
+		}
+		return false, text, progress(text)
 	}
+}
+
+// deadline is the Deployment's own for its progress, which hold takes from the controller:
+// a batch is held to it all the same.
+func (b *batches) deadline() time.Duration {
+	if n, ok := number(b.Deadline).(int64); ok && n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return 600 * time.Second // the API server's default
 }
 
 // deepest is the last batch: all pods new, the controller still held back.

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ type route struct {
 	Name       string `json:"name"`
 	Stable     side   `json:"stable"`
 	Canary     side   `json:"canary"`
+	Alone      int    `json:"alone,omitempty"` // rules that led to the canary alone, before
+	// Deaf are the gateways that had not accepted the route before: they are not waited for.
+	Deaf []string `json:"deaf,omitempty"`
 }
 
 // side is one of the two destinations.
@@ -98,6 +102,8 @@ func (c *Cluster) routeFor(ctx context.Context, env runbook.Environment) (route,
 		return rt, nil, err
 	}
 	rt.Stable.Weight, rt.Canary.Weight = at.stable.weight, at.canary.weight
+	_, rt.Alone = rt.pairs(u)
+	rt.Deaf = slices.Sorted(maps.Keys(unaccepted(u)))
 	return rt, u, nil
 }
 
@@ -131,12 +137,27 @@ func (rt route) shape() (rules, destinations string) {
 	return "http", "route"
 }
 
-// places finds the destinations by name, never by a remembered index: rules that
-// are not ours may come and go.
+// places finds the destinations of the one rule that has both.
 func (rt route) places(u *unstructured.Unstructured) (places, error) {
+	found, _ := rt.pairs(u)
+	what := fmt.Sprintf("%s has no single rule between %s and %s", rt, rt.Stable.name(), rt.Canary.name())
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return places{}, &state.Problem{What: what, Code: "route", Why: "no rule names both destinations",
+			Do: "Give one rule both destinations, with weights 100 and 0."}
+	}
+	return places{}, &state.Problem{What: what, Code: "route", Why: fmt.Sprintf("%d rules name both destinations", len(found)),
+		Do: "Merge them into one; mayday moves one pair of weights."}
+}
+
+// pairs finds every rule that has both destinations, by name, never by a remembered
+// index: rules that are not ours may come and go. alone counts those that lead to the
+// canary and not to stable.
+func (rt route) pairs(u *unstructured.Unstructured) (found []places, alone int) {
 	rulesField, destField := rt.shape()
 	rules, _, _ := unstructured.NestedSlice(u.Object, "spec", rulesField)
-	var found []places
 	for i, rule := range rules {
 		m, _ := rule.(map[string]any)
 		list, _ := m[destField].([]any)
@@ -154,20 +175,15 @@ func (rt route) places(u *unstructured.Unstructured) (places, error) {
 				p.others++
 			}
 		}
-		if p.stable.path != "" && p.canary.path != "" {
+		switch {
+		case p.canary.path == "":
+		case p.stable.path != "":
 			found = append(found, p)
+		case p.canary.weight > 0:
+			alone++
 		}
 	}
-	what := fmt.Sprintf("%s has no single rule between %s and %s", rt, rt.Stable.name(), rt.Canary.name())
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return places{}, &state.Problem{What: what, Code: "route", Why: "no rule names both destinations",
-			Do: "Give one rule both destinations, with weights 100 and 0."}
-	}
-	return places{}, &state.Problem{What: what, Code: "route", Why: fmt.Sprintf("%d rules name both destinations", len(found)),
-		Do: "Merge them into one; mayday moves one pair of weights."}
+	return found, alone
 }
 
 // weight reads a weight field with its kind's default.
@@ -228,8 +244,8 @@ func (p places) steerable(rt route) error {
 	return nil
 }
 
-// shareOps gives the new version's side share percent. In forward work the present
-// share must be one of from.
+// shareOps gives the new version's side share percent; the present share must be one of
+// from.
 func (rt route) shareOps(live *unstructured.Unstructured, share int, from ...int) ([]patchOp, error) {
 	at, err := rt.places(live)
 	if err != nil {
@@ -238,14 +254,37 @@ func (rt route) shareOps(live *unstructured.Unstructured, share int, from ...int
 	if at.canary.weight == share && at.stable.weight == 100-share {
 		return nil, nil
 	}
-	if len(from) > 0 && (!slices.Contains(from, at.canary.weight) || at.steerable(rt) != nil) {
+	if !slices.Contains(from, at.canary.weight) || at.steerable(rt) != nil {
 		return nil, &state.Problem{What: rt.String() + " has other weights than planned", Code: "drift",
 			Why: fmt.Sprintf("%s %d, %s %d; somebody else changed them during the rollout", rt.Stable.name(), at.stable.weight, rt.Canary.name(), at.canary.weight),
 			Do:  "Find out who, then roll back or plan again."}
 	}
+	return rt.weigh(live, at, share), nil
+}
+
+// backOps leads the traffic back to stable, whatever somebody made of the route during
+// the rollout: in every rule that has both destinations, since the canary's pods go next.
+// Where none has both any more and none leads to the canary alone, nothing goes there.
+func (rt route) backOps(live *unstructured.Unstructured) ([]patchOp, error) {
+	found, alone := rt.pairs(live)
+	if len(found) == 0 && alone > rt.Alone {
+		_, err := rt.places(live)
+		return nil, err
+	}
+	var ops []patchOp
+	for _, at := range found {
+		if at.canary.weight != 0 || at.stable.weight != 100 {
+			ops = append(ops, rt.weigh(live, at, 0)...)
+		}
+	}
+	return ops, nil
+}
+
+// weigh gives a pair its weights.
+func (rt route) weigh(live *unstructured.Unstructured, at places, share int) []patchOp {
 	ops := append(rt.identity(live, at.stable, rt.Stable), rt.identity(live, at.canary, rt.Canary)...)
 	ops = append(ops, set(at.stable.path+"/weight", at.stable.had, 100-share)...)
-	return append(ops, set(at.canary.path+"/weight", at.canary.had, share)...), nil
+	return append(ops, set(at.canary.path+"/weight", at.canary.had, share)...)
 }
 
 // identity tests that the entry at the index still is that side.
@@ -268,22 +307,34 @@ func (rt route) identity(live *unstructured.Unstructured, p place, s side) []pat
 
 // home implements carrier.
 func (rt route) home(live *unstructured.Unstructured) (string, error) {
-	at, err := rt.places(live)
-	if err != nil {
+	found, alone := rt.pairs(live)
+	var texts []string
+	for _, at := range found {
+		texts = append(texts, fmt.Sprintf("weights %d/%d", at.stable.weight, at.canary.weight))
+		if at.canary.weight != 0 {
+			return "", &state.Problem{What: rt.String() + " still sends traffic to the canary", Why: rt.shares(live), Code: "traffic",
+				Do: "Set the weights to 100 and 0 by hand."}
+		}
+	}
+	switch {
+	case len(found) > 0:
+		return strings.Join(texts, " and "), nil
+	case alone > rt.Alone:
+		_, err := rt.places(live)
 		return "", err
 	}
-	if at.canary.weight != 0 {
-		return "", &state.Problem{What: rt.String() + " still sends traffic to the canary", Why: rt.shares(live), Code: "traffic",
-			Do: "Set the weights to 100 and 0 by hand."}
-	}
-	return fmt.Sprintf("weights %d/%d", at.stable.weight, at.canary.weight), nil
+	return rt.Canary.name() + " is no destination of " + rt.String() + " any more", nil
 }
 
 // shares says how the traffic is shared out, for a person.
 func (rt route) shares(live *unstructured.Unstructured) string {
-	at, err := rt.places(live)
-	if err != nil {
-		return state.AsProblem(err).Why
+	found, _ := rt.pairs(live)
+	var texts []string
+	for _, at := range found {
+		texts = append(texts, fmt.Sprintf("%s %d, %s %d", rt.Stable.name(), at.stable.weight, rt.Canary.name(), at.canary.weight))
 	}
-	return fmt.Sprintf("%s %d, %s %d", rt.Stable.name(), at.stable.weight, rt.Canary.name(), at.canary.weight)
+	if len(texts) == 0 {
+		return "no rule names both destinations"
+	}
+	return strings.Join(texts, "; ")
 }

@@ -154,7 +154,7 @@ func (v several) showFences(ctx context.Context, plan *state.Plan, list []part) 
 			return err
 		}
 		for _, ch := range changes {
-			op, _, err := ch.op(live[ch.ref], fenceAround(live, runs[i].s.Incident), runs[i].c.Context)
+			op, _, err := ch.op(live[ch.ref], fenceAround(live, runs[i].s.owner()), runs[i].c.Context)
 			if err != nil {
 				return err
 			}

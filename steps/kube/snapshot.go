@@ -14,6 +14,7 @@ import (
 // template, no header of a check, nothing that could be a secret.
 type snapshot struct {
 	Incident   string    `json:"incident"`
+	Mark       string    `json:"mark,omitempty"` // as fences have it
 	Kubeconfig string    `json:"kubeconfig,omitempty"`
 	URL        string    `json:"url,omitempty"`    // where the service answers
 	Stable     workload  `json:"stable"`           // what serves before: stable, the live colour, the one Deployment
@@ -40,6 +41,9 @@ func readSnapshot(plan state.Plan) (snapshot, error) {
 	}
 	return s, nil
 }
+
+// owner is who the fences of the plan name.
+func (s snapshot) owner() string { return or(s.Mark, s.Incident) }
 
 // environment rebuilds what connections and observers need of the environment.
 func (s snapshot) environment(plan state.Plan) runbook.Environment {

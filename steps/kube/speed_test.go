@@ -129,6 +129,14 @@ func keeper(t testing.TB, st steps.Strategy, p state.Plan, n int) (e *steps.Engi
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What a keeper does when it starts is over long before somebody presses R.
+	for changed := e.Changed(); e.Incident().Item("2.roles").Status != state.ItemDone || e.Incident().Facts["cluster.now"] == ""; changed = e.Changed() {
+		select {
+		case <-changed:
+		case <-t.Context().Done():
+			t.Fatal("the keeper does not start")
+		}
+	}
 	return e, func() {
 		if err := errors.Join(e.Close("the benchmark is over"), j.Close()); err != nil {
 			t.Error(err)

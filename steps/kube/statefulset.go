@@ -186,7 +186,7 @@ func (c *Cluster) setFor(ctx context.Context, name string, order steps.Order) (p
 		p.Set, p.SetUID, p.Revision, p.Ready = to.Name, string(to.UID), int(to.Revision), p.ready(to.Name)
 		p.Image = imageKept(to, p.Container, p.Image)
 	}
-	p.Autoscaler, err = c.autoscalerOf(ctx, p.ref)
+	p.Autoscaler, p.Floor, err = c.autoscalerOf(ctx, p.ref)
 	return p, err
 }
 

@@ -211,7 +211,7 @@ func (st *strategy) draft(ctx context.Context, order steps.Order) (*draft, error
 		return nil, err
 	}
 	id, err := c.Identity(ctx)
-	return &draft{order, c, id, snapshot{Incident: order.Incident, Kubeconfig: or(env.Kubeconfig, c.Kubeconfig), URL: env.URL}}, err
+	return &draft{order, c, id, snapshot{Incident: order.Incident, Mark: order.Mark, Kubeconfig: or(env.Kubeconfig, c.Kubeconfig), URL: env.URL}}, err
 }
 
 // plan fills in where the plan belongs, and the snapshot as it is now.
@@ -229,7 +229,7 @@ func (d *draft) plan(p state.Plan) (state.Plan, error) {
 // describe writes down every operation of the stages and of the inverse, by
 // carrying them out on a copy of the world.
 func describe(ctx context.Context, c *Cluster, recipe recipe, plan *state.Plan, s snapshot, live world) error {
-	w, f := live.copy(), fenceAround(live, s.Incident)
+	w, f := live.copy(), fenceAround(live, s.owner())
 	var deepest world
 	for i := range plan.Stages {
 		for _, ch := range recipe.changes(s, plan.Namespace, i) {

@@ -39,6 +39,9 @@ func (r *run) capacity(ctx context.Context, started bool) (finding, error) {
 	}
 	text := fmt.Sprintf("revision %s has %d of %d pods ready", w.Set, st.target, st.want)
 	switch {
+	case r.s.carrier() != nil && w.short(st.want, st.ready) && w.Autoscaler != "":
+		return no(name, state.Doubtful, fmt.Errorf("%s, before it had %d: HorizontalPodAutoscaler %s took them away, and a rollback would lead all traffic to the rest; first: %s",
+			text, w.Ready, w.Autoscaler, w.heldUp(r.plan.Namespace, r.c.Context))), nil
 	case r.s.carrier() != nil && w.short(st.want, st.ready):
 		return no(name, state.Doubtful, fmt.Errorf("%s: a rollback gets its pods first, then leads the traffic there", text)), nil
 	case started || st.target >= st.want:
@@ -61,7 +64,7 @@ func (r *run) kept(ctx context.Context, live world, rec recipe, started bool) (f
 	}
 	after := live[o]
 	if !started {
-		after = r.afterwards(live, rec, fenceAround(live, r.s.Incident))[o]
+		after = r.afterwards(live, rec, fenceAround(live, r.s.owner()))[o]
 	}
 	next, err := typed[appsv1.Deployment](after)
 	if err != nil {

@@ -90,7 +90,7 @@ func (canary) undo(s snapshot, ns string) []undo {
 	rt, stable, can := s.Route.ref(ns), deployment(ns, s.Stable.Deployment), deployment(ns, s.Canary.Deployment)
 	return []undo{
 		{change: change{id: opTraffic, title: "traffic to " + s.Route.Stable.name() + ": weights 100/0", ref: rt,
-			build: func(live *unstructured.Unstructured) ([]patchOp, error) { return s.Route.shareOps(live, 0) }}},
+			build: s.Route.backOps}},
 		{change: change{id: opStable, title: stable.Name + " back to " + s.Stable.version() + " (" + s.Stable.Set + ")", ref: stable},
 			of: &s.Stable, restore: s.Stable.revertWithPods,
 			after: func(ctx context.Context, r *run) (string, error) { return r.restored(ctx, stable) }},

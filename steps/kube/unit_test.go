@@ -145,10 +145,7 @@ func TestShareTouchesOnlyWeights(t *testing.T) {
 	if err != nil || at.stable.weight != 0 {
 		t.Fatalf("%+v, %v", at, err)
 	}
-	ops, err := rt.shareOps(u, 25)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ops := rt.weigh(u, at, 25)
 	after, err := simulate(u, ops)
 	if err != nil {
 		t.Fatal(err)

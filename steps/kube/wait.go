@@ -61,11 +61,15 @@ func (c *Cluster) observer(r ref) func(ctx context.Context) (view, error) {
 	}
 }
 
+// heardPatience is how far, in real time, a busy controller may be behind a Deployment
+// that somebody else keeps writing to.
+const heardPatience = 30 * time.Second
+
 // heardView is view once the controller has seen the spec. Where it does not within
-// callTimeout, the last look counts.
+// heardPatience, the last look counts.
 func (c *Cluster) heardView(ctx context.Context, r ref) (view, error) {
 	var last view
-	short, cancel := context.WithTimeout(ctx, callTimeout)
+	short, cancel := context.WithTimeout(ctx, heardPatience)
 	defer cancel()
 	_, err := c.await(short, r, io.Discard, func(v view) (bool, string, error) {
 		last = v
@@ -107,6 +111,7 @@ func awaitView[V interface{ selector() string }](ctx context.Context, c *Cluster
 	defer stop()
 	said, lost := "", time.Time{}
 	for {
+		began := time.Now()
 		v, err := look(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -131,19 +136,25 @@ func awaitView[V interface{ selector() string }](ctx context.Context, c *Cluster
 				fmt.Fprintf(out, "%s: %s\n", r, text)
 			}
 		}
-		if err := pauseUntil(ctx, wake); err != nil {
+		if err := pauseUntil(ctx, began, wake); err != nil {
 			return "", err
 		}
 	}
 }
 
-// pauseUntil waits for a change, at least 20 ms and at most half a second, so that
-// a storm of events costs little and a broken watch delays little.
-func pauseUntil(ctx context.Context, wake <-chan struct{}) error {
-	if err := sleep(ctx, 20*time.Millisecond); err != nil {
+// betweenLooks is the least time from the beginning of one look to that of the next, so
+// that a storm of events costs little. lookAnyway is how long a broken watch may delay it.
+const (
+	betweenLooks = 20 * time.Millisecond
+	lookAnyway   = 500 * time.Millisecond
+)
+
+// pauseUntil waits for a change after a look that began when.
+func pauseUntil(ctx context.Context, began time.Time, wake <-chan struct{}) error {
+	if err := sleep(ctx, time.Until(began.Add(betweenLooks))); err != nil {
 		return err
 	}
-	t := time.NewTimer(480 * time.Millisecond)
+	t := time.NewTimer(lookAnyway - betweenLooks)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -2,6 +2,9 @@ package kube
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"mayday/state"
@@ -16,6 +19,16 @@ func warnings(rec recipe, plan state.Plan, s snapshot, live world) []string {
 		stable, beside := deployment(plan.Namespace, s.Stable.Deployment), deployment(plan.Namespace, s.Canary.Deployment)
 		if text := s.unlike(live[stable], live[beside]); text != "" {
 			out = append(out, text)
+		}
+	}
+	if w := s.Stable; s.carrier() != nil && w.Autoscaler != "" && 2*w.Floor < w.Replicas {
+		out = append(out, fmt.Sprintf("HorizontalPodAutoscaler %s may leave %s %d of its %d pods once the traffic has left it, and a rollback would lead all of it there. First: %s; and back to %d at the end",
+			w.Autoscaler, w, w.Floor, w.Replicas, w.heldUp(plan.Namespace, plan.Context), w.Floor))
+	}
+	if s.Route != nil {
+		not := unaccepted(live[s.Route.ref(plan.Namespace)])
+		for _, parent := range slices.Sorted(maps.Keys(not)) {
+			out = append(out, not[parent]+"; it was so before, so the rollout does not wait for that gateway to accept "+s.Route.String())
 		}
 	}
 	return out

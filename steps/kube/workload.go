@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,7 @@ type workload struct {
 	SetUID     string `json:"set_uid,omitempty"`  //
 	Revision   int    `json:"revision,omitempty"` // its number, for kubectl rollout undo
 	Autoscaler string `json:"autoscaler,omitempty"`
+	Floor      int32  `json:"floor,omitempty"` // the fewest pods that the autoscaler leaves it
 	// Digests are those of the images that pods of the target revision ran, before.
 	Digests []string `json:"digests,omitempty"`
 }
@@ -88,7 +90,7 @@ func (c *Cluster) workloadFor(ctx context.Context, name string, order steps.Orde
 			p.Image = p.target.Spec.Template.Spec.Containers[i].Image
 		}
 	}
-	p.Autoscaler, err = c.autoscalerOf(ctx, p.ref)
+	p.Autoscaler, p.Floor, err = c.autoscalerOf(ctx, p.ref)
 	return p, err
 }
 
@@ -125,7 +127,8 @@ func nextImage(env runbook.Environment, live, version string) string {
 
 // worthReturningTo picks the revision a rollback restores: the newest one that has
 // pods ready or, where none has (production is down), the present one if it once
-// was complete. A revision that never got healthy is never picked while another is.
+// was complete, else the newest before it that is known to have been, see servedBefore.
+// A revision that never got healthy is never picked while another is.
 func worthReturningTo(d *appsv1.Deployment, sets []*appsv1.ReplicaSet) *appsv1.ReplicaSet {
 	now := currentSet(d, sets)
 	if now != nil && now.Status.ReadyReplicas > 0 {
@@ -145,35 +148,46 @@ func worthReturningTo(d *appsv1.Deployment, sets []*appsv1.ReplicaSet) *appsv1.R
 			return now
 		}
 	}
-	for _, rs := range sets { // the one before a rollout that never completed
-		if rs != now && (best == nil || revisionOf(rs) > revisionOf(best)) {
-			best = rs
+	older := slices.DeleteFunc(slices.Clone(sets), func(rs *appsv1.ReplicaSet) bool { return rs == now })
+	if len(older) == 0 {
+		return now
+	}
+	slices.SortStableFunc(older, func(a, b *appsv1.ReplicaSet) int { return revisionOf(b) - revisionOf(a) })
+	for next, i := now, 0; next != nil && i < len(older); next, i = older[i], i+1 {
+		if ok, _ := served(d, older[i], next, older[i+1:]); ok {
+			return older[i]
 		}
 	}
-	if best == nil {
-		best = now
-	}
-	return best
+	return older[0] // the one before a rollout that never completed; the proof is amber
 }
 
 // autoscalerOf names the HorizontalPodAutoscaler that owns the replicas, "" where
-// there is none or the server does not say.
-func (c *Cluster) autoscalerOf(ctx context.Context, r ref) (string, error) {
+// there is none or the server does not say, and the fewest pods it leaves.
+func (c *Cluster) autoscalerOf(ctx context.Context, r ref) (name string, floor int32, err error) {
 	items, err := c.list(ctx, autoscalers, r.Namespace, "")
 	if err != nil {
 		if unsupported(err) || denied(err) {
-			return "", nil
+			return "", 0, nil
 		}
-		return "", problem(err, "cannot list autoscalers")
+		return "", 0, problem(err, "cannot list autoscalers")
 	}
 	for _, u := range items {
 		kind, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "kind")
 		name, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "name")
 		if kind == r.Kind && name == r.Name {
-			return u.GetName(), nil
+			least, found, _ := unstructured.NestedInt64(u.Object, "spec", "minReplicas")
+			if !found {
+				least = 1 // the API server's default
+			}
+			return u.GetName(), int32(least), nil
 		}
 	}
-	return "", nil
+	return "", 0, nil
+}
+
+// heldUp is how a person keeps the autoscaler from taking pods away that a rollback needs.
+func (w workload) heldUp(ns, context string) string {
+	return fmt.Sprintf(`%s patch hpa %s --type=merge -p '{"spec":{"minReplicas":%d}}'`, kubectlIn(context, ns), w.Autoscaler, w.Replicas)
 }
 
 // containerIndex finds a container; "" means the first.
@@ -210,10 +224,10 @@ func (w workload) imageOps(live *unstructured.Unstructured, want string, from ..
 			Why: "somebody changed the pod template during the rollout", Do: "Find out who, then roll back or plan again."}
 	}
 	now := t.Spec.Containers[i].Image
-	if now == want {
+	if isImage(now, want) {
 		return nil, nil
 	}
-	if !known(now, from) {
+	if !slices.ContainsFunc(from, func(x string) bool { return isImage(now, x) }) && len(from) > 0 {
 		return nil, &state.Problem{What: w.String() + " runs another image than planned", Code: "drift",
 			Why: "it is " + state.Clean(now) + "; somebody else changed it during the rollout", Do: "Find out who, then roll back or plan again."}
 	}
@@ -234,14 +248,10 @@ func podTemplate(live *unstructured.Unstructured) (corev1.PodTemplateSpec, error
 	return t, nil
 }
 
-// known reports whether s is in list; an empty list knows everything.
-func known(s string, list []string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return len(list) == 0
+// isImage reports whether an image is the wanted one: by name, or the same name with the
+// digest that an admission webhook (Kyverno, Connaisseur) has pinned it to.
+func isImage(now, want string) bool {
+	return now == want || !strings.Contains(want, "@") && strings.HasPrefix(now, want+"@")
 }
 
 // replicaOps sets the number of pods, unless an autoscaler owns it. With wake a

@@ -58,9 +58,11 @@ var (
 )
 
 // TestMain spends memory for time: many small clusters make much garbage, and tests
-// mostly wait for pods.
+// mostly wait for pods. There is a limit to it, because the race detector takes five times
+// what the heap ever was, and never gives it back.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(512 << 20)
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -51,6 +52,21 @@ func issueID(issue string) string {
 	return strings.Trim(issue, "#/")
 }
 
+// keyOrNumber is what trackers call an issue by: PROD-2847, 123.
+var keyOrNumber = regexp.MustCompile(`^([A-Z][A-Z0-9_]*-)?[0-9]+$`)
+
+// issueOf is the incident's issue: the one it was declared with, else that of the ticket
+// that was made or linked since, where its link ends in what trackers call one by.
+func issueOf(in *state.Incident) string {
+	if id := issueID(state.Clean(in.Issue)); id != "" {
+		return id
+	}
+	if id := issueID(state.Clean(in.Facts["ticket"])); keyOrNumber.MatchString(id) {
+		return id
+	}
+	return ""
+}
+
 // branchName is the name that the runbook's pattern gives, or the one asked for.
 // A second attempt gets a name of its own, as the first one's commits stay.
 func (r *Repo) branchName(v *view, job steps.Job) (string, error) {
@@ -64,7 +80,7 @@ func (r *Repo) branchName(v *view, job steps.Job) (string, error) {
 	}
 	if name == "" {
 		parts := []string{}
-		for _, p := range []string{issueID(cmp.Or(job.Values["issue"], job.Incident.Issue)), slug(job.Incident.Title)} {
+		for _, p := range []string{cmp.Or(issueID(job.Values["issue"]), issueOf(job.Incident)), slug(job.Incident.Title)} {
 			if p != "" {
 				parts = append(parts, p)
 			}

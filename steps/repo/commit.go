@@ -49,7 +49,7 @@ func message(job steps.Job, m measured) []string {
 // "Resolves: PROD-2847" where it has keys.
 func footer(in *state.Incident) string {
 	var lines []string
-	if id := issueID(state.Clean(in.Issue)); id != "" {
+	if id := issueOf(in); id != "" {
 		if strings.Trim(id, "0123456789") == "" {
 			lines = append(lines, "Fixes: #"+id)
 		} else {
@@ -107,7 +107,8 @@ func (r *Repo) previewCommit(ctx context.Context, job steps.Job) (steps.Preview,
 }
 
 // commit records the measured files. Values: "message" holds the bullets, one a
-// line; "title" another subject than the incident's title.
+// line; "title" another subject than the incident's title; "version" the version that
+// is to be made of it, which the sign-off is for.
 func (r *Repo) commit(ctx context.Context, job steps.Job) (steps.Outcome, error) {
 	var o steps.Outcome
 	m, err := r.measureHotfix(ctx, job)
@@ -119,6 +120,13 @@ func (r *Repo) commit(ctx context.Context, job steps.Job) (steps.Outcome, error)
 		return o, err
 	}
 	if err := r.stillInBudget(job, m); err != nil {
+		return o, err
+	}
+	taken, err := r.tagsThere(ctx)
+	if err != nil { // the version's own step insists
+		fmt.Fprintln(job.Output, "the remote's tags are not known, the next version is guessed: "+state.AsProblem(err).Error())
+	}
+	if err := r.reviewable(v, job, m, taken); err != nil {
 		return o, err
 	}
 	in, left, err := r.toCommit(ctx, v, job, m)
@@ -134,7 +142,7 @@ func (r *Repo) commit(ctx context.Context, job steps.Job) (steps.Outcome, error)
 			return o, err
 		}
 	}
-	return r.committed(job, o, len(in))
+	return r.committed(job, o, len(in), taken)
 }
 
 // stillInBudget measures again: files may have grown since step 4.
@@ -147,7 +155,8 @@ func (r *Repo) stillInBudget(job steps.Job, m measured) error {
 	return nil
 }
 
-func (r *Repo) committed(job steps.Job, o steps.Outcome, files int) (steps.Outcome, error) {
+// committed says what is under review now; taken are the remote's references.
+func (r *Repo) committed(job steps.Job, o steps.Outcome, files int, taken map[string]string) (steps.Outcome, error) {
 	v, err := r.open()
 	if err != nil {
 		return o, err
@@ -176,7 +185,12 @@ func (r *Repo) committed(job steps.Job, o steps.Outcome, files int) (steps.Outco
 	o.Evidence = append(o.Evidence, state.Evidence{Name: "commit", Value: head},
 		state.Evidence{Name: "author", Value: state.Clean(c.Author.Name + " <" + c.Author.Email + ">")},
 		state.Evidence{Name: "commits since " + job.Fact("baseline"), Value: fmt.Sprint(len(commits))})
+	if o.Facts, err = r.review(v, job, head, taken); err != nil {
+		return o, err
+	}
+	o.Evidence = append(o.Evidence, state.Evidence{Name: "version to be", Value: o.Facts["review.tag"]},
+		state.Evidence{Name: "diff, SHA-256", Value: o.Facts["review.diff"]})
 	o.Evidence = append(o.Evidence, r.writtenBy()...)
-	o.Facts = map[string]string{"commit": head}
+	o.Facts["commit"] = head
 	return o, nil
 }

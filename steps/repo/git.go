@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,21 @@ const (
 	writeTimeout = 10 * time.Minute
 )
 
+// How long git is tried again while another git process (an editor's, one that a killed
+// keeper left) holds the index, and how often, real time. git takes that lock before it
+// changes anything.
+const (
+	lockPatience = 10 * time.Second
+	lockPoll     = 500 * time.Millisecond
+)
+
 // gitEnv keeps git from asking, from speaking another language than the one
 // understood here, and from obeying a hook that mayday itself may run under.
 var gitEnv = []string{"GIT_EDITOR=:", "GIT_MERGE_AUTOEDIT=no", "LC_ALL=C", "LANGUAGE=C",
 	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_QUARANTINE_PATH"}
 
-// run prints a git command as a person would type it and runs it.
+// run prints a git command as a person would type it and runs it, again where another
+// git process holds the index.
 func (r *Repo) run(ctx context.Context, out io.Writer, args ...string) error {
 	if r.git == "" {
 		return problem("needs-git", "git is not installed here", "go-git cannot do this", "Install git, or do it elsewhere: "+typed(args))
@@ -30,17 +40,34 @@ func (r *Repo) run(ctx context.Context, out io.Writer, args ...string) error {
 	if _, err := fmt.Fprintln(out, "$ "+typed(args)); err != nil {
 		return fmt.Errorf("write the output: %w", err)
 	}
-	res, err := shell.Run(ctx, shell.Spec{Args: append([]string{r.git}, args...), Dir: r.dir, Env: gitEnv,
-		Timeout: writeTimeout, Output: out})
-	return explain(args, res, err)
+	for waited := time.Duration(0); ; waited += lockPoll {
+		res, err := shell.Run(ctx, shell.Spec{Args: append([]string{r.git}, args...), Dir: r.dir, Env: gitEnv,
+			Timeout: writeTimeout, Output: out})
+		if err = explain(args, res, err); !state.HasCode(err, "locked") || waited >= r.patience {
+			return err
+		}
+		if waited == 0 {
+			if _, err := fmt.Fprintln(out, "another git process is at work here: tried again for "+state.Duration(r.patience).String()); err != nil {
+				return fmt.Errorf("write the output: %w", err)
+			}
+		}
+		select {
+		case <-ctx.Done(): // shell.Run says so
+		case <-time.After(lockPoll):
+		}
+	}
 }
+
+// readEnv also keeps git from writing a fresher index where it only looks: it would lock
+// the index meanwhile, and somebody else's commit would fail.
+var readEnv = append(slices.Clone(gitEnv), "GIT_OPTIONAL_LOCKS=0")
 
 // read runs a git command that changes nothing and gives its standard output.
 func (r *Repo) read(ctx context.Context, args ...string) (string, error) {
 	if r.git == "" {
 		return "", problem("needs-git", "git is not installed here", "go-git cannot do this", "Install git, or do it elsewhere: "+typed(args))
 	}
-	res, err := shell.Run(ctx, shell.Spec{Args: append([]string{r.git}, args...), Dir: r.dir, Env: gitEnv,
+	res, err := shell.Run(ctx, shell.Spec{Args: append([]string{r.git}, args...), Dir: r.dir, Env: readEnv,
 		Timeout: readTimeout, Keep: 16 << 20})
 	return string(res.Stdout), explain(args, res, err)
 }
@@ -75,6 +102,7 @@ func (r *Repo) gitStatus(ctx context.Context) ([]string, error) {
 // refusals are what git prints when something is refused, in the order in which
 // they are looked for, with what a person can do.
 var refusals = []struct{ text, code, do string }{
+	{"index.lock': File exists", "locked", "Another git process is at work here (an editor, a hook): let it end, then run it again. If there is none, one died: delete the lock."},
 	{"hook declined", "push-refused", "Do what the hook says, then run it again."},
 	{"protected branch", "push-refused", "The branch is protected: open a pull request for it, or ask somebody who may push."},
 	{"[remote rejected]", "push-refused", "Do what the remote says, then run it again."},

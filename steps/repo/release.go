@@ -66,6 +66,9 @@ func (r *Repo) approved(v *view, job steps.Job, head string) error {
 	want := job.Fact("approved")
 	if it := job.Incident.Item("6.signoff"); it != nil && it.Status == state.ItemOverridden {
 		want = job.Fact("commit")
+	} else if want != "" && r.rb.Signers != "" && job.Fact("approved.key") == "" {
+		return problem("not-signed", "The approval of "+short(want)+" bears no SSH signature", "the runbook has allowed_signers: "+r.rb.Signers,
+			"Let the reviewer sign it (mayday approve --statement), or override the sign-off with a reason.")
 	}
 	if want == "" {
 		return problem("not-approved", "Nobody has signed the commit "+short(head)+" off", "",
@@ -113,27 +116,49 @@ func (r *Repo) isVersionFile(path string) bool {
 	return slices.ContainsFunc(r.cfg.Version.Files, func(f string) bool { return filepath.ToSlash(filepath.Clean(f)) == path })
 }
 
-// decide gives the version to make. A tag of this incident that is at the head
-// already keeps its version.
+// decide gives the version to make. A signature approves one version and no other.
 func (r *Repo) decide(ctx context.Context, v *view, job steps.Job, head string) (string, error) {
-	if t, ok := v.findTag(job.Fact("version")); ok && t.commit == head && job.Fact("version") != "" {
+	there, err := r.lsRemote(ctx, "refs/tags/*")
+	name, err := r.choose(v, job, head, there, err)
+	if signed := job.Fact("approved.tag"); err == nil && signed != "" && signed != name {
+		why := "the version is part of what a reviewer signs"
+		if there["refs/tags/"+signed] != "" {
+			why = "somebody else has released " + signed + " meanwhile, and " + why
+		}
+		return "", problem("other-version", "The signature is for "+signed+", not for "+name, why,
+			"Ask for another one: mayday approve --request --version "+name+"; then have it signed anew.")
+	}
+	return name, err
+}
+
+// choose is decide without a look at what was signed. A tag of this incident that is at
+// the head already keeps its version, unless the remote has another one of its name:
+// there are the remote's tags, unless unknown says why they are not known.
+func (r *Repo) choose(v *view, job steps.Job, head string, there map[string]string, unknown error) (string, error) {
+	if t, ok := v.findTag(job.Fact("version")); ok && t.commit == head && job.Fact("version") != "" && !foreign(there, t) {
 		return t.name, nil
 	}
-	there, err := r.lsRemote(ctx, "refs/tags/*")
-	if err != nil && job.Values["offline"] != "allow" {
-		return "", err
+	if unknown != nil && job.Values["offline"] != "allow" {
+		return "", unknown
 	}
-	name := job.Values["version"]
-	if name == "" {
-		return r.nextVersion(v, job.Fact("baseline"), there)
+	if job.Values["version"] != "" {
+		return r.wanted(v, job.Values["version"], there)
 	}
+	if name, err := r.wanted(v, job.Fact("review.tag"), there); err == nil {
+		return name, nil // what the sign-off is for
+	}
+	return r.nextVersion(v, job.Fact("baseline"), there)
+}
+
+// wanted checks a version that somebody named: its tag is neither here nor among taken.
+func (r *Repo) wanted(v *view, name string, taken map[string]string) (string, error) {
 	if !strings.HasPrefix(name, r.cfg.TagPrefix) {
 		name = r.cfg.TagPrefix + name
 	}
 	if r.versionOf(name) == "" {
 		return "", problem("no-version", "The version "+state.Clean(name)+" is no semantic version", "", "Write it like "+r.cfg.TagPrefix+"1.2.4.")
 	}
-	if _, here := v.findTag(name); here || there["refs/tags/"+name] != "" {
+	if _, here := v.findTag(name); here || taken["refs/tags/"+name] != "" {
 		return "", problem("tag-exists", "The version "+name+" exists already", "there is a tag of that name", "Choose another one.")
 	}
 	return name, nil

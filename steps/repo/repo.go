@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	git "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -39,6 +40,8 @@ type Repo struct {
 	cfg runbook.Repo
 	dir string
 	git string // path of the git program; empty: go-git writes
+
+	patience time.Duration // see lockPatience
 }
 
 // New prepares the runbook's repository. It touches nothing: a folder that is no
@@ -59,7 +62,7 @@ func New(rb *runbook.Runbook) *Repo {
 		dir = filepath.Join(rb.Dir, dir)
 	}
 	path, _ := exec.LookPath("git") // without one, go-git writes
-	return &Repo{rb: rb, cfg: c, dir: dir, git: path}
+	return &Repo{rb: rb, cfg: c, dir: dir, git: path, patience: lockPatience}
 }
 
 // Dir is the repository's folder.

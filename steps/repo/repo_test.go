@@ -370,30 +370,94 @@ func TestWithoutGit(t *testing.T) {
 	w.refused("17.merge", nil, "needs-git")
 }
 
+// A colleague's hotfix goes out while ours is being made: the remote has a tag that is
+// not here. It is noticed at the next step that speaks of the version, whichever that is.
 func TestSomebodyElseTookTheVersion(t *testing.T) {
+	t.Parallel()
+	taken := []string{"Somebody else has released v1.2.4 meanwhile", "never moved", "git fetch origin tag v1.2.4"}
+	for _, tc := range []struct {
+		name  string
+		after []string // what is done when it happens
+		then  func(w *world)
+	}{
+		{"before the review", []string{"4.change"}, func(w *world) {
+			w.do("6.commit")
+			if got := w.in.Facts["review.tag"]; got != "v1.2.5" {
+				w.t.Errorf("under review is %s", got)
+			}
+		}},
+		{"while it is reviewed", []string{"4.change", "6.commit"}, func(w *world) {
+			w.sign()
+			w.refused("7.version", nil, "other-version", "somebody else has released v1.2.4 meanwhile", "--version v1.2.5")
+			w.do("6.commit")
+			w.sign()
+			w.in.Facts["approved.tag"] = "v1.2.5"
+		}},
+		{"before the tag", []string{"4.change", "6.commit", "7.version"}, func(w *world) {
+			w.refused("7.tag", nil, "tag-exists", taken...)
+			if got := w.git(w.dir, "tag", "-l", "v1.2.4"); got != "" {
+				w.t.Errorf("tagged all the same: %s", got)
+			}
+		}},
+		{"before the push", []string{"4.change", "6.commit", "7.version", "7.tag"}, func(w *world) {
+			w.refused("7.push", nil, "tag-exists", append(taken, "git tag -d v1.2.4")...)
+			w.refused("7.tag", nil, "tag-exists", append(taken, "git tag -d v1.2.4")...)
+			w.do("7.version")
+			if got := w.in.Facts["version"]; got != "v1.2.5" {
+				w.t.Errorf("version %s with the own tag still here", got)
+			}
+			w.git(w.dir, "tag", "-d", "v1.2.4")
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.do("3.baseline", "3.branch")
+			w.write("login.go", "package shop\n")
+			for _, item := range tc.after {
+				w.do(item)
+				w.approve()
+			}
+			w.git(w.bare, "tag", "v1.2.4", "develop")
+			tc.then(w)
+			w.approve()
+			w.do("7.version", "7.tag", "7.push")
+			if f := w.in.Facts; f["tag"] != "v1.2.5" || w.remote("refs/tags/v1.2.5^{commit}") != f["commit"] || w.read("VERSION") != "1.2.5\n" {
+				t.Errorf("facts %v, VERSION %q", f, w.read("VERSION"))
+			}
+			if w.remote("refs/tags/v1.2.4") != w.remote("develop") {
+				t.Error("the colleague's tag was moved")
+			}
+		})
+	}
+}
+
+// Without the remote the version under review is a guess, and said to be one.
+func TestTheVersionIsGuessedWithoutTheRemote(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.do("3.baseline", "3.branch")
 	w.write("login.go", "package shop\n")
-	w.do("4.change", "6.commit")
-	w.approve()
-	w.do("7.version", "7.tag")
-	w.git(w.bare, "tag", "v1.2.4", "develop")
-	w.refused("7.push", nil, "tag-exists", "never moved")
-	w.git(w.dir, "tag", "-d", "v1.2.4")
-	w.do("7.version")
-	if v := w.in.Facts["version"]; v != "v1.2.5" {
-		t.Errorf("version %s", v)
+	w.do("4.change")
+	w.git(w.dir, "remote", "set-url", "origin", w.bare+"-gone")
+	w.do("6.commit")
+	if got := w.in.Facts["review.tag"]; got != "v1.2.4" || !strings.Contains(w.out.String(), "the next version is guessed") {
+		t.Errorf("under review is %q: %s", got, w.out.String())
 	}
+	w.approve()
+	w.refused("7.version", nil, "remote")
 }
 
+// The issue may come after the declaration, with the ticket.
 func TestFooterNamesTheIssue(t *testing.T) {
-	for issue, want := range map[string]string{
-		"#123": "Fixes: #123\nSeverity: SEV2 (high)\nIncident: INC-1", "PROD-2847": "Resolves: PROD-2847\nSeverity: SEV2 (high)\nIncident: INC-1",
-		"": "Severity: SEV2 (high)\nIncident: INC-1",
+	for _, c := range []struct{ issue, ticket, want string }{
+		{"#123", "", "Fixes: #123\n"}, {"PROD-2847", "https://tracker.example.com/browse/PROD-1", "Resolves: PROD-2847\n"}, {"", "", ""},
+		{"", "https://tracker.example.com/browse/PROD-2847", "Resolves: PROD-2847\n"}, {"", "https://github.com/acme/shop/issues/12", "Fixes: #12\n"},
+		{"", "https://tracker.example.com/ticket?of=shop", ""}, {"", "by telephone", ""},
 	} {
-		if got := footer(&state.Incident{ID: "INC-1", Issue: issue, Severity: 2}); got != want {
-			t.Errorf("%q: %q", issue, got)
+		in := &state.Incident{ID: "INC-1", Issue: c.issue, Severity: 2, Facts: map[string]string{"ticket": c.ticket}}
+		if got, want := footer(in), c.want+"Severity: SEV2 (high)\nIncident: INC-1"; got != want {
+			t.Errorf("%q, %q: %q", c.issue, c.ticket, got)
 		}
 	}
 }

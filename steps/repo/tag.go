@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"mayday/state"
 	"mayday/steps"
@@ -37,6 +38,10 @@ func (r *Repo) tag(ctx context.Context, job steps.Job) (steps.Outcome, error) {
 		return o, err
 	}
 	t, ok := v.findTag(name)
+	// Without an answer it goes on: the tag is made here alone, and the push asks again.
+	if there, err := r.tagsThere(ctx); err == nil && foreign(there, tag{name: name, object: t.object}) {
+		return o, r.takenThere(name, there["refs/tags/"+name], ok)
+	}
 	if !ok {
 		if err := r.writer().tag(ctx, job.Output, name, tagMessage(job), commit); err != nil {
 			return o, err
@@ -58,6 +63,33 @@ func (r *Repo) tag(ctx context.Context, job steps.Job) (steps.Outcome, error) {
 	o.Evidence = append([]state.Evidence{{Name: "tag", Value: name}, {Name: "tag object", Value: t.object}, {Name: "commit", Value: t.commit}}, r.writtenBy()...)
 	o.Facts = map[string]string{"tag": name, "tag.commit": t.commit}
 	return o, nil
+}
+
+// askSoon bounds a look at the remote's tags that something can do without, real time.
+const askSoon = 15 * time.Second
+
+// tagsThere asks the remote for its tags: by the whole name of the reference, the hash
+// that it holds. Somebody else's hotfix may have been pushed since the last fetch.
+func (r *Repo) tagsThere(ctx context.Context) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askSoon)
+	defer cancel()
+	return r.lsRemote(ctx, "refs/tags/*")
+}
+
+// foreign reports whether the remote has a tag of this name that is not this one.
+func foreign(there map[string]string, t tag) bool {
+	hash, ok := there["refs/tags/"+t.name]
+	return ok && hash != t.object
+}
+
+// takenThere refuses a version that somebody else has released meanwhile.
+func (r *Repo) takenThere(name, hash string, here bool) error {
+	do := "Look at theirs (git fetch " + r.cfg.Remote + " tag " + name + "; git show " + name + "): is it the same fix? "
+	if here {
+		do = "Delete yours, which nobody has (git tag -d " + name + "). " + do
+	}
+	return problem("tag-exists", "Somebody else has released "+name+" meanwhile", r.cfg.Remote+" has a tag of that name ("+short(hash)+"), and a tag is never moved",
+		do+"Then run \"Next version\" again (mayday deploy does): it takes the next free one. A signature is for one version, and needs to be given anew.")
 }
 
 func (r *Repo) previewRelease(_ context.Context, job steps.Job) (steps.Preview, error) {
@@ -86,6 +118,11 @@ func (r *Repo) pushRelease(ctx context.Context, job steps.Job) (steps.Outcome, e
 			"What came after the tag is not approved: move it to a branch of its own, or start a new version.")
 	}
 	if err := r.writer().push(ctx, job.Output, b, "refs/tags/"+t.name); err != nil {
+		if state.HasCode(err, "tag-exists") {
+			if there, e := r.tagsThere(ctx); e == nil && foreign(there, t) {
+				return o, r.takenThere(t.name, there["refs/tags/"+t.name], true)
+			}
+		}
 		return o, err
 	}
 	ev, err := r.verify(ctx, map[string]string{"refs/heads/" + b: head, "refs/tags/" + t.name: t.object, "refs/tags/" + t.name + "^{}": t.commit})

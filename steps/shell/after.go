@@ -16,19 +16,22 @@ import (
 
 // After gives strategies that also do what the runbook wants of a rollback of
 // production behind traffic and workload: cache, CDN, DNS, and (only when it is asked
-// for) the database. A runbook that wants none of it leaves them as they are.
+// for) the database. What a rollback does is in its plan: where the runbook has changed
+// since, the plan holds, so a runbook that wants nothing wraps them too.
 //
 // The order is that of safety. Users come first, so nothing here runs before the
 // strategy has brought the old version back, and nothing here can undo that: a hook
 // that fails is told with its command, the next ones run, and the rollback is done,
 // unless the runbook requires that hook.
 func After(inner map[string]steps.Strategy, rb *runbook.Runbook, redact *Redactor) map[string]steps.Strategy {
-	if len(rb.Rollback.Hooks()) == 0 && rb.Rollback.Database == nil {
-		return inner
-	}
 	out := map[string]steps.Strategy{}
 	for name, s := range inner {
-		out[name] = &after{Strategy: s, rollback: rb.Rollback, redact: redact}
+		a := &after{Strategy: s, rollback: rb.Rollback, redact: redact}
+		if u, ok := s.(steps.Undoer); ok {
+			out[name] = afterUndoer{a, u}
+			continue
+		}
+		out[name] = a
 	}
 	return out
 }
@@ -74,14 +77,16 @@ func (a *after) Plan(ctx context.Context, order steps.Order) (state.Plan, error)
 	return a.behind(ctx, plan, order, a.rollback.Database)
 }
 
+// afterUndoer is after, of a strategy that can undo a release that mayday did not make.
+type afterUndoer struct {
+	*after
+	undoer steps.Undoer
+}
+
 // PlanUndo implements steps.Undoer. What schema the version before the last release knew
 // is not known: the database stays as it is.
-func (a *after) PlanUndo(ctx context.Context, order steps.Order) (state.Plan, error) {
-	u, ok := a.Strategy.(steps.Undoer)
-	if !ok {
-		return state.Plan{}, &state.Problem{Code: "no-undo", What: "strategy " + a.Name() + " cannot undo a release that mayday did not make"}
-	}
-	plan, err := u.PlanUndo(ctx, order)
+func (a afterUndoer) PlanUndo(ctx context.Context, order steps.Order) (state.Plan, error) {
+	plan, err := a.undoer.PlanUndo(ctx, order)
 	if err != nil {
 		return plan, err
 	}
@@ -90,6 +95,9 @@ func (a *after) PlanUndo(ctx context.Context, order steps.Order) (state.Plan, er
 
 // behind adds what a rollback of the plan does behind the workload.
 func (a *after) behind(ctx context.Context, plan state.Plan, order steps.Order, d *runbook.Database) (state.Plan, error) {
+	if len(a.rollback.Hooks()) == 0 && d == nil {
+		return plan, nil
+	}
 	m := &aftermath{Incident: order.Incident, Required: a.rollback.Required}
 	var err error
 	if m.Hooks, err = remember(a.rollback.Hooks(), a.redact); err != nil {

@@ -66,6 +66,45 @@ func TestAfterConformance(t *testing.T) {
 	})
 }
 
+// TestAfterTheRunbookHasChanged: a plan holds what was wanted when it was made, whether
+// the runbook has lost it since or wants it only now.
+func TestAfterTheRunbookHasChanged(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after bool // the runbook wants the hooks
+	}{"lost": {true, false}, "new": {false, true}} {
+		t.Run(name, func(t *testing.T) {
+			f := blueGreen(t)
+			r := f.purges(t)
+			with := func(wanted bool) steps.Strategy {
+				if wanted {
+					return f.with(r)
+				}
+				return f.with(runbook.Rollback{})
+			}
+			p, err := with(c.before).Plan(t.Context(), f.order())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := with(c.after)
+			for i := range 2 {
+				if _, err := s.Stage(t.Context(), p, i, first, io.Discard); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if proof, err := s.Prove(t.Context(), p, true); err != nil || proof.Ready != state.Ready {
+				t.Errorf("%+v, %v", proof, err)
+			}
+			var ops seen
+			if _, err := s.Rollback(t.Context(), p, steps.Fence{Incident: first.Incident, Epoch: 1}, ops.report); err != nil {
+				t.Fatal(err)
+			}
+			if got := slices.Contains(ops.ended, "cache "+string(state.ItemDone)); got != c.before {
+				t.Errorf("cache invalidated: %t, the plan wants %t (%q)", got, c.before, ops.ended)
+			}
+		})
+	}
+}
+
 // TestAfterOrder: traffic and workload first, then cache, CDN and DNS; the plan shows
 // them before, and their output is kept.
 func TestAfterOrder(t *testing.T) {

@@ -71,6 +71,20 @@ func (h hook) program() error {
 	return notStarted(Spec{Args: h.Run, Dir: h.Dir}, err)
 }
 
+// Present looks whether a runbook's command could be started: its folder and its
+// program are there, and the program is executable. A program whose name the incident
+// fills in ("{version}") is not looked for.
+func Present(c runbook.Command) error {
+	if info, err := os.Stat(c.Dir); c.Dir != "" && (err != nil || !info.IsDir()) {
+		return &state.Problem{What: "Cannot run " + Quote(c.Run), Why: "the folder " + c.Dir + " does not exist",
+			Do: "Correct dir in the runbook, or make the folder.", Code: "no-directory"}
+	}
+	if len(c.Run) == 0 || strings.Contains(c.Run[0], "{") {
+		return nil
+	}
+	return hook{Run: c.Run, Dir: c.Dir}.program()
+}
+
 // values are what hooks are told: in their environment, and in their arguments where
 // the runbook names them.
 type values []value

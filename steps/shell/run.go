@@ -39,11 +39,15 @@ type Spec struct {
 	// takes the variable away.
 	Env     []string
 	Timeout time.Duration // real time; 0: only the context bounds it
+	Input   *os.File      // its standard input, from where it stands; nil: /dev/null
 	Output  io.Writer     // live lines, cleaned and redacted; nil: not wanted
 	Redact  *Redactor
 	// Keep keeps this many bytes of the standard output, raw, in Result.Stdout
 	// instead of passing them to Output.
 	Keep int
+	// Sweep ends what the command leaves running in its process group when it ends by
+	// itself: what is run every few seconds must not leave a daemon each time.
+	Sweep bool
 
 	wrap    []string // runs Args; messages do not name it
 	inherit *os.File // the command's file descriptor inheritedFD; closed here once it started
@@ -88,7 +92,7 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	if err != nil {
 		return res, err
 	}
-	st, ended := p.wait(ctx)
+	st, ended := p.wait(ctx, s.Sweep)
 	res.Exit = exitCode(st)
 	res.Duration = time.Since(began)
 	res.Last = p.lines.finish()
@@ -127,6 +131,9 @@ func start(s Spec) (*process, error) {
 		p.cmd.ExtraFiles[inheritedFD-3] = s.inherit
 	}
 	p.cmd.Dir, p.cmd.Env = s.Dir, environ(s.Env)
+	if s.Input != nil {
+		p.cmd.Stdin = s.Input
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var writers []*os.File
 	pipe := func(sink func([]byte), end func()) (*os.File, error) {
@@ -195,7 +202,7 @@ func drain(r *os.File, sink func([]byte)) {
 }
 
 // wait waits for the command's end; ended says that the context ended it.
-func (p *process) wait(ctx context.Context) (st *os.ProcessState, ended bool) {
+func (p *process) wait(ctx context.Context, sweep bool) (st *os.ProcessState, ended bool) {
 	exited := make(chan struct{})
 	go func() {
 		_ = p.cmd.Wait() // the state says more than the error
@@ -203,6 +210,9 @@ func (p *process) wait(ctx context.Context) (st *os.ProcessState, ended bool) {
 	}()
 	select {
 	case <-exited:
+		if sweep {
+			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // mostly nobody is left
+		}
 	case <-ctx.Done():
 		ended = true
 		p.end(exited)

@@ -153,6 +153,25 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// What is asked again and again leaves nothing behind, although it ended by itself.
+func TestSweep(t *testing.T) {
+	s := sh(`sh -c 'trap "" TERM HUP; sleep 1000' & echo $!; exit 3`)
+	s.Sweep, s.Keep = true, 100
+	r, err := Run(t.Context(), s)
+	if !state.HasCode(err, "exit") || r.Exit != 3 {
+		t.Fatal(r, err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(r.Stdout)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for late := time.Now().Add(20 * time.Second); !gone(pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("child %d lives", pid)
+		}
+	}
+}
+
 func TestWhatStaysBehindHoldsNobodyUp(t *testing.T) {
 	out := &sink{}
 	s := sh(`sleep 1000 & echo $!`)

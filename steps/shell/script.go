@@ -54,10 +54,19 @@ func (*script) Name() string { return "script" }
 // scriptRecord is the plan's snapshot.
 type scriptRecord struct {
 	Incident  string `json:"incident"`
+	Mark      string `json:"mark,omitempty"` // as fences have it
 	URL       string `json:"url,omitempty"`
 	Hooks     hooks  `json:"hooks"`
 	Redeploys bool   `json:"redeploys,omitempty"`
 	Batches   int    `json:"batches,omitempty"`
+}
+
+// owner is who the fences of the plan name.
+func (r scriptRecord) owner() string {
+	if r.Mark == "" {
+		return r.Incident
+	}
+	return r.Mark
 }
 
 // part is a stage: one hook that changes something and those that look at it. The
@@ -181,7 +190,7 @@ func (s *script) Plan(ctx context.Context, order steps.Order) (state.Plan, error
 	}
 	plan := state.Plan{ID: order.ID, Environment: env.Name, Production: env.Production, Strategy: s.Name(), Version: order.Version,
 		Target: order.Previous, Subject: "scripts in " + sc.Deploy.Dir}
-	rec := scriptRecord{Incident: order.Incident, URL: env.URL, Hooks: remembered, Redeploys: sc.Redeploys, Batches: sc.Batches}
+	rec := scriptRecord{Incident: order.Incident, Mark: order.Mark, URL: env.URL, Hooks: remembered, Redeploys: sc.Redeploys, Batches: sc.Batches}
 	if rec.Hooks.have("version") {
 		plan.Target, err = rec.Hooks["version"].answer(ctx, told(order.Version, order.Previous, env.Name, order.Incident), sc.Version, s.o.Redact)
 		if err != nil {

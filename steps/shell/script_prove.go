@@ -86,7 +86,7 @@ func (c *call) programs(p *proof, started bool) {
 func (c *call) fence(p *proof, started bool) {
 	o, err := c.ledger.read()
 	if err == nil && !started {
-		f := steps.Fence{Incident: c.rec.Incident}
+		f := steps.Fence{Incident: c.rec.owner()}
 		if have, ok := parseFence(o.fence); ok && have.Incident == f.Incident {
 			f = have // the epoch that this incident has here; the Engine says which one holds
 		}

@@ -28,7 +28,7 @@ func Crash(t *testing.T, world func(t *testing.T) Fixture) {
 		} {
 			t.Run(way.name+", "+lost, func(t *testing.T) {
 				f := world(t)
-				f.Order.Incident = incident
+				f.Order.Incident, f.Order.Mark = incident, mark
 				w := &trial{Fixture: f, before: f.State(t)}
 				for point := 0; way.run(t, w, point, sent) && !t.Failed(); point++ {
 					t.Logf("died at write %d", point+1)

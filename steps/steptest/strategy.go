@@ -41,6 +41,13 @@ type Fixture struct {
 
 const incident = "INC-20261122-01"
 
+// mark is what fences call it. The first incident of that day has the same ID on every
+// host, and another mark.
+const (
+	mark      = incident + ".5f2c9a01"
+	otherMark = incident + ".0badcafe"
+)
+
 // patience bounds one call of a strategy; only a hanging one meets it.
 const patience = 60 * time.Second
 
@@ -64,7 +71,7 @@ func Strategy(t *testing.T, world func(t *testing.T) Fixture) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := world(t)
-			f.Order.Incident = incident
+			f.Order.Incident, f.Order.Mark = incident, mark
 			test.run(t, &trial{Fixture: f, before: f.State(t)})
 		})
 	}
@@ -79,7 +86,7 @@ type trial struct {
 	n      int
 }
 
-func (w *trial) fence() steps.Fence { return steps.Fence{Incident: incident, Epoch: w.epoch} }
+func (w *trial) fence() steps.Fence { return steps.Fence{Incident: mark, Epoch: w.epoch} }
 
 // call bounds one call.
 func call(t testing.TB) context.Context {
@@ -147,7 +154,7 @@ func (w *trial) restored(t testing.TB) {
 		t.Errorf("the world is not as it was (-before +after):\n%s", d)
 	}
 	for object, f := range w.Fences(t) {
-		if want := fmt.Sprintf("%s/%d", incident, w.epoch); f != want {
+		if want := fmt.Sprintf("%s/%d", mark, w.epoch); f != want {
 			t.Errorf("fence of %s is %q, want %q", object, f, want)
 		}
 	}
@@ -323,7 +330,7 @@ func olderEpochFenced(t *testing.T, w *trial) {
 	p := w.plan(t)
 	w.stage(t, p, 0)
 	w.rollback(t, p)
-	old := steps.Fence{Incident: incident, Epoch: w.epoch - 1}
+	old := steps.Fence{Incident: mark, Epoch: w.epoch - 1}
 	w.Faults.Reset(nil)
 	for i := range p.Stages {
 		_, err := w.Strategy().Stage(call(t), p, i, old, io.Discard)
@@ -366,7 +373,7 @@ func holdsItsObjects(t *testing.T, w *trial) {
 			return // it is finished with its objects
 		}
 		w.Faults.Reset(nil)
-		other := steps.Fence{Incident: "INC-20261122-02"}
+		other := steps.Fence{Incident: otherMark}
 		for i := range p.Stages {
 			if _, err := w.Strategy().Stage(call(t), p, i, other, io.Discard); !errors.Is(err, steps.ErrFenced) {
 				t.Errorf("attempt %d, stage %d %q of another incident: %v, want steps.ErrFenced", attempt+1, i, p.Stages[i].Name, err)

@@ -121,7 +121,7 @@ func sample(w, h int, t *theme.Theme) []string {
 	return Line{Window: win, Lo: lo, Hi: hi, Axis: t.Border, Text: t.Past,
 		Label:  func(v float64) string { return state.Quantity(v, "ratio") },
 		Series: []Series{{old, t.Bad, 10 * time.Second}, {neu, t.Good, 10 * time.Second}},
-		Limits: []Limit{{0.01, t.Warn}},
+		Limits: []Limit{{Value: 0.01, Style: t.Warn, Label: "warn 1 %"}},
 		Marks:  []Mark{{t0.Add(-390 * time.Second), "10 %", t.Running}, {t0.Add(-100 * time.Second), "25 %", t.Running}}}.Draw(w, h)
 }
 
@@ -151,6 +151,28 @@ func TestLineGolden(t *testing.T) {
 		golden(t, "line-"+name+"-88x10.txt", strings.Join(sample(88, 10, th), "\n")+"\n")
 	}
 	golden(t, "line-40x5.txt", strings.Join(sample(40, 5, theme.New(theme.Options{NoColor: true})), "\n")+"\n")
+}
+
+// A threshold that follows another series is drawn where it was at each time; two are
+// told apart without colours, and each is named where no data is hidden.
+func TestLimits(t *testing.T) {
+	th := theme.New(theme.Options{NoColor: true})
+	step := wave(61, 10*time.Second, func(i int) float64 { return []float64{4, 8}[i/31] })
+	data := wave(20, 10*time.Second, func(int) float64 { return 9 })
+	l := Line{Window: Window{End: t0, Span: 10 * time.Minute}, Lo: 0, Hi: 10, Series: []Series{{data, th.Good, time.Minute}},
+		Limits: []Limit{{Value: 2, Label: "warn 2", Style: th.Warn}, {Value: 8, Course: step, Hold: 20 * time.Second, Label: "crit 8", Dash: theme.Heavy, Style: th.Bad}}}
+	var plots []string
+	for _, line := range l.Draw(49, 10) {
+		_, plot, _ := strings.Cut(ansi.Strip(line), "┤")
+		plots = append(plots, strings.TrimRight(plot, " "))
+	}
+	const dash, heavy = theme.Threshold, theme.Heavy
+	for y, want := range map[int]string{1: strings.Repeat(" ", 18) + strings.Repeat(heavy, 7) + strings.Repeat("⠉", 13) + "⠁" + heavy,
+		5: heavy + "crit 8" + strings.Repeat(heavy, 11), 7: dash + "warn 2" + strings.Repeat(dash, 33)} {
+		if y < len(plots) && plots[y] != want {
+			t.Errorf("row %d is %q, want %q\n%s", y, plots[y], want, strings.Join(plots, "\n"))
+		}
+	}
 }
 
 // A chart of past readings is redrawn sixteen times while they cross it, not at every
@@ -190,7 +212,7 @@ func TestLineIsExact(t *testing.T) {
 		s := wave(r.IntN(50), time.Duration(1+r.IntN(30))*time.Second, func(int) float64 { return values[r.IntN(len(values))] * r.Float64() })
 		l := Line{Window: Window{End: t0, Span: time.Duration(r.IntN(1000)) * time.Second}, Lo: values[r.IntN(len(values))], Hi: values[r.IntN(len(values))],
 			Series: []Series{{Samples: s, Style: th.Good, Hold: time.Minute}, {}},
-			Limits: []Limit{{values[r.IntN(len(values))], th.Warn}},
+			Limits: []Limit{{Value: values[r.IntN(len(values))], Style: th.Warn, Label: "warn"}, {Course: s, Hold: time.Minute, Style: th.Bad, Label: "crit 日本"}},
 			Label:  func(v float64) string { return state.Quantity(v, "requests") }}
 		for range r.IntN(6) {
 			l.Marks = append(l.Marks, Mark{t0.Add(-time.Duration(r.IntN(1000)) * time.Second), fmt.Sprint(r.IntN(100), " %"), th.Running})

@@ -33,7 +33,13 @@ type Series struct {
 // Limit is a threshold, drawn as a dashed line behind the data.
 type Limit struct {
 	Value float64
-	Style theme.Style
+	// Course is of a threshold that moves: what it was from each reading's time on, for at
+	// most Hold. nil: it is Value always.
+	Course Samples
+	Hold   time.Duration
+	Label  string // stands in the line, where it does not hide data
+	Dash   string // one cell; empty: theme.Threshold
+	Style  theme.Style
 }
 
 // Mark is a moment, drawn as a vertical line with its label below.
@@ -94,6 +100,7 @@ func (l Line) Draw(w, h int) []string {
 	}
 	p.limits(l.Limits)
 	p.marks(l.Marks, l.Axis)
+	p.labels(l.Limits)
 	out := make([]string, 0, h)
 	for y := range rows {
 		label := ""
@@ -155,11 +162,12 @@ type plot struct {
 	dots   []uint8
 	cells  []string // what stands behind the dots
 	style  []theme.Style
+	spoken []bool // a label stands there
 }
 
 func newPlot(w, h int, a axis, lo, hi float64) *plot {
 	return &plot{w: w, h: h, axis: a, lo: lo, hi: hi,
-		dots: make([]uint8, w*h), cells: make([]string, w*h), style: make([]theme.Style, w*h)}
+		dots: make([]uint8, w*h), cells: make([]string, w*h), style: make([]theme.Style, w*h), spoken: make([]bool, w*h)}
 }
 
 // bits of a braille cell, by row of dots and column of dots.
@@ -213,18 +221,6 @@ func (p *plot) segment(x0, y0, x1, y1 int, st theme.Style) {
 }
 
 func abs(n int) int { return max(n, -n) }
-
-func (p *plot) limits(limits []Limit) {
-	for _, l := range limits {
-		if math.IsNaN(l.Value) || l.Value < p.lo || l.Value > p.hi {
-			continue
-		}
-		y := p.y(l.Value) / 4
-		for x := range p.w {
-			p.behind(x, y, theme.Threshold, l.Style)
-		}
-	}
-}
 
 func (p *plot) marks(marks []Mark, st theme.Style) {
 	for _, m := range marks {

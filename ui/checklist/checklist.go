@@ -23,6 +23,9 @@ type Pane struct {
 // New makes a pane that follows the incident.
 func New(t *theme.Theme) *Pane { return &Pane{t: t} }
 
+// SetTheme changes the colours.
+func (p *Pane) SetTheme(t *theme.Theme) { p.t = t }
+
 // Selected gives the item under the cursor: the one chosen, or the one that comes
 // next, or the last one where all is settled. nil before the declaration.
 func (p *Pane) Selected(s *state.Scene) *state.Item {
@@ -163,12 +166,18 @@ func (p *Pane) at(s *state.Scene, ids []string) int {
 // ids lists the items that the filter lets through, in order.
 func (p *Pane) ids(in *state.Incident) []string {
 	var out []string
-	for i := range in.Steps {
-		for j := range in.Steps[i].Items {
-			if it := &in.Steps[i].Items[j]; p.matches(it) {
-				out = append(out, it.ID)
+	add := func(items []state.Item) {
+		for i := range items {
+			if p.matches(&items[i]) {
+				out = append(out, items[i].ID)
 			}
 		}
+	}
+	for i := range in.Playbook {
+		add(in.Playbook[i].Items)
+	}
+	for i := range in.Steps {
+		add(in.Steps[i].Items)
 	}
 	return out
 }
@@ -220,6 +229,8 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 	switch {
 	case p.filter != "":
 		right = p.t.Match.Render("filter: " + theme.Safe(p.filter))
+	case in.Open() && in.NextPhase() != nil && in.NextPhase().Late(now):
+		right = p.t.Bad.Render("playbook overdue")
 	case in.Attempt > 1:
 		right = p.t.Warn.Render(fmt.Sprintf("attempt %d", in.Attempt))
 	}

@@ -27,6 +27,22 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// Where the cursor is in it, the whole playbook is there: what is done, by whom or with
+// what, what is late and what is to come.
+func TestPlaybookGolden(t *testing.T) {
+	story := uitest.Canary()
+	for after, item := range map[time.Duration]string{19 * time.Minute: "p1.3", 20 * time.Minute: "p2.1"} {
+		story.Tell(after, "alice", state.ItemChecked{Item: item})
+	}
+	for _, s := range []struct{ w, h int }{{48, 30}, {80, 13}} {
+		p := New(theme.New(theme.Options{}))
+		p.Select("p2.2")
+		got := p.View(story.Scene, uitest.Now.Add(2*time.Minute), s.w, s.h, true)
+		uitest.Exact(t, "playbook", got, s.w, s.h)
+		uitest.Golden(t, fmt.Sprintf("playbook-%dx%d.golden", s.w, s.h), got)
+	}
+}
+
 func TestEverySizeIsExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	s := uitest.Canary().Scene

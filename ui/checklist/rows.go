@@ -12,7 +12,7 @@ import (
 func (p *Pane) rows(s *state.Scene, sel *state.Item, now time.Time) []row {
 	in := s.Incident
 	next := in.Next()
-	var rows []row
+	rows := p.playbook(s, sel, now)
 	for i := range in.Steps {
 		st := &in.Steps[i]
 		open := sel != nil && step(sel.ID) == fmt.Sprint(st.No)
@@ -150,7 +150,7 @@ func (p *Pane) item(s *state.Scene, it *state.Item, now time.Time) row {
 		case summary != "" && it.Kind != state.SignOff:
 			r.right = p.t.Past.Render(summary)
 		case it.Kind == state.SignOff:
-			r.right = p.t.Good.Render("signed by " + theme.Safe(it.By))
+			r.right = p.t.Good.Render("signed by " + theme.Safe(it.By+keyOf(it)))
 		case it.Value != "":
 			r.right = p.t.Past.Render(theme.Safe(it.Value))
 		default:
@@ -171,6 +171,16 @@ func (p *Pane) item(s *state.Scene, it *state.Item, now time.Time) row {
 		r.right, r.rightWins = style.Render(word), true
 	}
 	return r
+}
+
+// keyOf is as much of a signature's key as tells two apart, "" where it was signed
+// without one.
+func keyOf(it *state.Item) string {
+	_, print, ok := strings.Cut(it.SignedWith(), "SHA256:")
+	if !ok {
+		return ""
+	}
+	return ", SHA256:" + print[:min(len(print), 8)]
 }
 
 // openSays tells what an open item waits for.

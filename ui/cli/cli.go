@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -131,7 +132,14 @@ func (a *app) root() *cobra.Command {
 		Args:          args(cobra.NoArgs),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(c *cobra.Command, _ []string) error { return a.open(c.Context()) },
+		// Before cobra does, whose error would look like a failure.
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := c.ValidateFlagGroups(); err != nil {
+				return usage{&state.Problem{What: err.Error(), Do: seeHelp(c)}}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return a.open(c.Context()) },
 	}
 	f := c.PersistentFlags()
 	f.StringVar(&a.flags.incident, "incident", "", "the incident, such as INC-20261122-01 (default: the only open one)")
@@ -140,20 +148,57 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.flags.color, "color", "auto", "auto, always or never")
 	f.StringVar(&a.flags.as, "as", "", "play another person (in a drill only)")
 	f.BoolVar(&a.flags.bell, "bell", false, "ring the terminal when a page goes out, a gate asks or a rollback starts")
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if typed := c.Flags().Args(); c.HasSubCommands() && len(typed) > 0 {
+			return usage{unknown(c, typed[0])} // whose flag it is, nobody knows
+		}
+		return usage{&state.Problem{What: err.Error(), Do: seeHelp(c)}}
+	})
 	c.AddCommand(a.drillCommand(), a.replayCommand(), a.journalCommand(), a.listCommand(), a.showCommand(),
 		a.approveCommand(), a.ackCommand(), a.noteCommand(), a.rollbackCommand(), a.verifyCommand(), a.validateCommand(), a.incidentCommand(), a.keeperCommand(), a.versionCommand(), a.scaleDownCommand(),
-		a.hotfixCommand(), a.deployCommand(), a.mergeBackCommand(), jsonTopic())
+		a.hotfixCommand(), a.deployCommand(), a.mergeBackCommand(), a.reportCommand(), a.initCommand(), a.doctorCommand(), a.pairCommand(), jsonTopic())
 	a.completions(c)
 	return c
 }
 
-// args wraps cobra's argument checks so that they exit with 2.
+// args wraps cobra's argument checks so that they exit with 2 and say what to type.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, list []string) error {
-		if err := check(c, list); err != nil {
-			return usage{err}
+		err := check(c, list)
+		switch {
+		case err == nil:
+			return nil
+		case c.HasSubCommands() && len(list) > 0:
+			return usage{unknown(c, list[0])}
+		case c.Args != nil && len(list) > 0 && !strings.Contains(c.Use, " "):
+			return usage{&state.Problem{What: fmt.Sprintf("%s takes no argument %q", c.CommandPath(), state.Clean(list[0])), Do: seeHelp(c)}}
 		}
-		return nil
+		return usage{&state.Problem{What: err.Error(), Do: seeHelp(c)}}
 	}
+}
+
+func seeHelp(c *cobra.Command) string { return c.CommandPath() + " --help shows how it is called." }
+
+// unknown is what is said of a command that there is not: which there is that is written
+// nearly so, or has that name below another one.
+func unknown(c *cobra.Command, name string) *state.Problem {
+	p := &state.Problem{What: fmt.Sprintf("there is no command %q", c.CommandPath()+" "+state.Clean(name)), Do: c.CommandPath() + " --help lists those there are."}
+	var like []string
+	var each func(c *cobra.Command)
+	each = func(c *cobra.Command) {
+		c.SuggestionsMinimumDistance = min(2, len(name)/2)
+		for _, s := range c.SuggestionsFor(name) {
+			like = append(like, c.CommandPath()+" "+s)
+		}
+		for _, sub := range c.Commands() {
+			each(sub)
+		}
+	}
+	if each(c); len(like) == 0 {
+		each(c.Root())
+	}
+	if len(like) > 0 {
+		p.Do = "Did you mean " + strings.Join(like, ", or ") + "? " + p.Do
+	}
+	return p
 }

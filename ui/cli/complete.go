@@ -14,7 +14,7 @@ func (a *app) completions(root *cobra.Command) {
 		"incident": incidentIDs,
 		"severity": words("sev0", "sev1", "sev2", "sev3", "critical", "high", "medium", "low"),
 		"status":   words(string(state.Investigating), string(state.Identified), string(state.Fixing), string(state.Monitoring)),
-		"audience": words("team", "stakeholders", "customers", "executives"),
+		"audience": words(audiences...),
 		"color":    words("auto", "always", "never"),
 		"target":   environments,
 		"from":     ofRunbook(func(r nearby) []string { return append([]string{"production"}, tags(r.rb)...) }),

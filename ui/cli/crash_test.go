@@ -310,14 +310,14 @@ func TestStoppedKeeperDies(t *testing.T) {
 // fenced looks for an epoch on every object of the rollout.
 func fenced(t *testing.T, s *site, c *crew, epoch string) {
 	t.Helper()
-	r := c.scene.Incident.Production()
-	lines, err := strategies(s.rb, nil)[r.Strategy].Look(t.Context(), r.Plan)
+	r, want := c.scene.Incident.Production(), c.scene.Incident.Mark+epoch
+	lines, err := strategies(s.rb, nil, configKey)[r.Strategy].Look(t.Context(), r.Plan)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range lines {
-		if !strings.Contains(l, s.id+epoch) {
-			t.Errorf("not fenced by %s%s: %s", s.id, epoch, l)
+		if !strings.Contains(l, want) {
+			t.Errorf("not fenced by %s: %s", want, l)
 		}
 	}
 	if len(lines) == 0 {

@@ -8,37 +8,34 @@ import (
 	"github.com/spf13/cobra"
 
 	"mayday/state"
-	"mayday/state/journal"
 )
 
 func (a *app) escalateCommand() *cobra.Command {
 	var role string
-	c := &cobra.Command{Use: "escalate", Short: "Page the next level now", Args: args(cobra.NoArgs),
+	var dry bool
+	c := &cobra.Command{Use: "escalate", SuggestFor: []string{"page", "call"}, Short: "Page the next level now", Args: args(cobra.NoArgs),
 		Long:    "escalate pages the next level of the policy before it is due, or with --role any role, again too.",
 		Example: "  mayday incident escalate\n  mayday incident escalate --role executives",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if _, err := a.tell(c.Context(), state.Escalate{Role: role}); err != nil {
-				return err
-			}
-			return a.done("paged " + cmp.Or(role, "the next level"))
+			return a.act(c.Context(), state.Escalate{Role: role}, dry, "paged "+cmp.Or(role, "the next level"))
 		}}
+	c.Flags().BoolVar(&dry, "dry-run", false, dryHelp)
 	c.Flags().StringVar(&role, "role", "", "the level, such as \"incident commander\" (default: the next)")
 	return c
 }
 
 func (a *app) snoozeCommand() *cobra.Command {
 	want := state.Snooze{For: state.Duration(10 * time.Minute)}
+	var dry bool
 	c := &cobra.Command{Use: "snooze", Short: "Put a level's next page off", Args: args(cobra.NoArgs),
 		Example: "  mayday incident snooze --role \"senior engineer\" --for \"20 minutes\"",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if want.Role == "" {
-				return usage{&state.Problem{What: "say which level: --role", Do: "mayday show lists them."}}
+				return usage{&state.Problem{What: "say which level: --role", Do: "mayday show lists who is called."}}
 			}
-			if _, err := a.tell(c.Context(), want); err != nil {
-				return err
-			}
-			return a.done(want.Role + " snoozed for " + want.For.String())
+			return a.act(c.Context(), want, dry, want.Role+" snoozed for "+want.For.String())
 		}}
+	c.Flags().BoolVar(&dry, "dry-run", false, dryHelp)
 	c.Flags().StringVar(&want.Role, "role", "", "the level, such as \"senior engineer\"")
 	c.Flags().Var(span{&want.For}, "for", "how long, at most a day")
 	return c
@@ -46,6 +43,7 @@ func (a *app) snoozeCommand() *cobra.Command {
 
 func (a *app) handOverCommand() *cobra.Command {
 	var want state.HandOver
+	var dry bool
 	c := &cobra.Command{Use: "handover", Short: "Give a role to another person, who is paged for it", Args: args(cobra.NoArgs),
 		Long: "handover gives a role from whoever has it to another person of the runbook and pages them:\n" +
 			"whoever hands over has the page until they acknowledge it.",
@@ -54,12 +52,10 @@ func (a *app) handOverCommand() *cobra.Command {
 			if want.Role == "" || want.To == "" {
 				return usage{&state.Problem{What: "say which role goes to whom", Do: "mayday incident handover --role driver --to Carol"}}
 			}
-			if _, err := a.tell(c.Context(), want); err != nil {
-				return err
-			}
-			return a.done(want.To + " is " + want.Role)
+			return a.act(c.Context(), want, dry, want.To+" is "+want.Role)
 		}}
 	f := c.Flags()
+	f.BoolVar(&dry, "dry-run", false, dryHelp)
 	f.StringVar(&want.Role, "role", "", "the role, such as \"incident commander\" or driver")
 	f.StringVar(&want.To, "to", "", "the person, as the runbook names them")
 	f.StringVar(&want.Why, "why", "", "why, for the timeline")
@@ -68,17 +64,16 @@ func (a *app) handOverCommand() *cobra.Command {
 
 func (a *app) assignCommand() *cobra.Command {
 	var want state.SetRole
+	var dry bool
 	c := &cobra.Command{Use: "assign", Short: "Give a role to a person, without a page", Args: args(cobra.NoArgs),
 		Example: "  mayday incident assign --role scribe --to Dora",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if want.Role == "" || want.Person == "" {
 				return usage{&state.Problem{What: "say which role goes to whom", Do: "mayday incident assign --role scribe --to Dora"}}
 			}
-			if _, err := a.tell(c.Context(), want); err != nil {
-				return err
-			}
-			return a.done(want.Person + " is " + want.Role)
+			return a.act(c.Context(), want, dry, want.Person+" is "+want.Role)
 		}}
+	c.Flags().BoolVar(&dry, "dry-run", false, dryHelp)
 	c.Flags().StringVar(&want.Role, "role", "", "the role: incident commander, driver, reviewer, communications lead, scribe")
 	c.Flags().StringVar(&want.Person, "to", "", "the person")
 	return c
@@ -86,13 +81,9 @@ func (a *app) assignCommand() *cobra.Command {
 
 func (a *app) timelineCommand() *cobra.Command {
 	var follow, every bool
-	c := &cobra.Command{Use: "timeline", Short: "Print what happened, as a person reads it", Args: args(cobra.NoArgs),
-		Long: "timeline prints the events that count, without the machinery's own (--all prints those too).\nWithout --incident it takes the one written last.",
+	c := &cobra.Command{Use: "timeline", SuggestFor: []string{"log", "history"}, Short: "Print what happened, as a person reads it", Args: args(cobra.NoArgs),
+		Long: "timeline prints the events that count, without the machinery's own (--all prints those too).\nWithout --incident it takes the only open one, else the one written last.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			f, err := a.latest()
-			if err != nil {
-				return err
-			}
 			in := new(state.Incident)
 			line := func(e state.Event) error {
 				if err := in.Apply(e); err != nil {
@@ -103,15 +94,7 @@ func (a *app) timelineCommand() *cobra.Command {
 				}
 				return a.printEvent(in, e)
 			}
-			if follow {
-				return journal.Follow(c.Context(), f.folder, 1, line)
-			}
-			for _, e := range f.events {
-				if err := line(e); err != nil {
-					return err
-				}
-			}
-			return f.err
+			return a.tellEvents(c.Context(), follow, line)
 		}}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written from now on")
 	c.Flags().BoolVar(&every, "all", false, "every event")

@@ -22,6 +22,7 @@ import (
 // drillFlags are the flags of mayday drill.
 type drillFlags struct {
 	list  bool
+	trend bool
 	auto  string
 	serve string
 	speed float64
@@ -34,8 +35,8 @@ func (a *app) drillCommand() *cobra.Command {
 		Short: "Rehearse an emergency on the built-in practice range",
 		Long: "drill opens the cockpit on a practice range: real git, real traffic, real PromQL and a\n" +
 			"cluster API, all on this machine, in a temporary folder, gone on exit. At the end there\n" +
-			"is a score card. With --serve DIR the range alone runs until it is interrupted, and\n" +
-			"mayday, git and kubectl work against it from other terminals.",
+			"is a score card, which is kept: --trend shows them all. With --serve DIR the range alone\n" +
+			"runs until it is interrupted, and mayday, git and kubectl work against it from other terminals.",
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, list []string) error {
 			name := "good"
@@ -50,6 +51,7 @@ func (a *app) drillCommand() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.BoolVar(&f.list, "list", false, "explain the scenarios and what the range can do")
+	fl.BoolVar(&f.trend, "trend", false, "show the scores of all drills so far, and where they go")
 	fl.StringVar(&f.auto, "auto", "", "let a scripted operator play this scenario, without a terminal")
 	fl.StringVar(&f.serve, "serve", "", "keep the range in this folder (empty or new), for other terminals")
 	fl.Float64Var(&f.speed, "speed", 1, "how many times faster than real the incident clock runs, 1 to 100")
@@ -59,6 +61,9 @@ func (a *app) drillCommand() *cobra.Command {
 func (a *app) drill(ctx context.Context, name string, f drillFlags) error {
 	if f.list {
 		return a.listScenarios()
+	}
+	if f.trend {
+		return a.drillTrend()
 	}
 	if f.speed < 1 || f.speed > 100 {
 		return usage{fmt.Errorf("--speed %g: it must lie between 1 and 100", f.speed)}
@@ -90,7 +95,18 @@ func (a *app) drill(ctx context.Context, name string, f drillFlags) error {
 
 func (a *app) listScenarios() error {
 	if a.flags.json {
-		return json.NewEncoder(a.out).Encode(drill.Scenarios())
+		type row struct {
+			Name    string `json:"name"`
+			Title   string `json:"title"`
+			Story   string `json:"story"`
+			Teaches string `json:"teaches"`
+			Exit    int    `json:"exit"` // of a drill that ends as it should
+		}
+		var rows []row
+		for _, s := range drill.Scenarios() {
+			rows = append(rows, row{s.Name, s.Title, s.Story, s.Teaches, s.ExitCode()})
+		}
+		return json.NewEncoder(a.out).Encode(map[string]any{"v": shape, "scenarios": rows})
 	}
 	for _, s := range drill.Scenarios() {
 		fmt.Fprintf(a.out, "%-12s %s\n", s.Name, s.Title)
@@ -176,6 +192,7 @@ func (a *app) playByHand(ctx context.Context, r *drill.Range) error {
 	}
 	err = errors.Join(err, s.Close(whyEnded(ctx)))
 	if scene != nil {
+		a.keepScore(scene.Incident, score, false)
 		a.printScore(score, scene.Incident.ID)
 	}
 	return err
@@ -256,10 +273,11 @@ func (a *app) playByItself(ctx context.Context, r *drill.Range, clock state.Cloc
 	if k := s.keeper(); k != nil {
 		err = errors.Join(err, k.engine.Record(state.DrillScored{Score: score}))
 	}
+	a.keepScore(scene.Incident, score, true)
 	answers, aerr := r.Answers(context.WithoutCancel(ctx), 50)
 	err = errors.Join(err, aerr, s.Close("the drill is over"))
 	if a.flags.json {
-		err = errors.Join(err, json.NewEncoder(a.out).Encode(map[string]any{"incident": scene.Incident.ID, "score": score,
+		err = errors.Join(err, json.NewEncoder(a.out).Encode(map[string]any{"v": shape, "incident": scene.Incident.ID, "score": score, "points": score.Points(),
 			"answers": answers, "outcome": outcome.Text, "exit": outcome.Code, "steps": stepRows(scene.Incident)}))
 	} else {
 		a.printScore(score, scene.Incident.ID)
@@ -337,14 +355,8 @@ func (a *app) printScore(s state.Score, id string) {
 	if s.Passed {
 		result = "passed"
 	}
-	at := func(d state.Duration) string {
-		if d == 0 {
-			return "–"
-		}
-		return d.D().Round(time.Second).String()
-	}
-	fmt.Fprintf(a.out, "\nScore card of %s (%s): %s, %s\n", id, s.Scenario, result, s.Outcome)
-	fmt.Fprintf(a.out, "  acknowledge %s · decide %s · mitigate %s · roll back %s\n", at(s.Acknowledge), at(s.Decide), at(s.Mitigate), at(s.Rollback))
+	fmt.Fprintf(a.out, "\nScore card of %s (%s): %s, %s, %d of 100 points\n", id, s.Scenario, result, s.Outcome, s.Points())
+	fmt.Fprintf(a.out, "  acknowledge %s · decide %s · mitigate %s · detect %s · roll back %s\n", took(s.Acknowledge), took(s.Decide), took(s.Mitigate), took(s.Detect), took(s.Rollback))
 	fmt.Fprintf(a.out, "  %d of 18 steps · updates missed %d · escalations missed %d · overridden %d\n", s.Done, s.MissedUpd, s.MissedEsc, s.Overridden)
-	fmt.Fprintf(a.out, "  see it again: mayday replay --incident %s\n", id)
+	fmt.Fprintf(a.out, "  see it again: mayday replay --incident %s; how it went so far: mayday drill --trend\n", id)
 }

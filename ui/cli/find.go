@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"mayday/state"
@@ -63,6 +64,12 @@ func (a *app) named(id string) (found, error) {
 	return read(id, folder), nil
 }
 
+// allOpen reads the open incidents of this host: drills, or real ones.
+func allOpen(drill bool) ([]found, error) {
+	list, err := all()
+	return slices.DeleteFunc(list, func(f found) bool { return !f.in.Open() || (f.in.Drill != "") != drill }), err
+}
+
 // pick finds the incident to work on: the named one, else the only open one (of
 // drills where a drill's runbook is near, of real ones elsewhere). ok is false
 // where none is open.
@@ -71,15 +78,9 @@ func (a *app) pick(drill bool) (f found, ok bool, err error) {
 		f, err = a.named(a.flags.incident)
 		return f, err == nil, err
 	}
-	list, err := all()
+	open, err := allOpen(drill)
 	if err != nil {
 		return found{}, false, err
-	}
-	var open []found
-	for _, f := range list {
-		if f.in.Open() && (f.in.Drill != "") == drill {
-			open = append(open, f)
-		}
 	}
 	switch len(open) {
 	case 0:
@@ -95,17 +96,19 @@ func (a *app) pick(drill bool) (f found, ok bool, err error) {
 		Do: "Say which: --incident " + open[0].id}}
 }
 
-// latest finds the incident that --incident names, else the one written last.
+// latest finds the incident to look at: the one that --incident names, else the only
+// open one (as pick does), else the one written last.
 func (a *app) latest() (found, error) {
-	if a.flags.incident != "" {
-		return a.named(a.flags.incident)
+	rb, err := nearRunbook()
+	if f, ok, err := a.pick(err == nil && rb.Drill != nil); ok || err != nil {
+		return f, err
 	}
 	list, err := all()
 	if err != nil {
 		return found{}, err
 	}
 	if len(list) == 0 {
-		return found{}, usage{&state.Problem{What: "there is no incident on this host yet", Do: "mayday drill rehearses one."}}
+		return found{}, usage{&state.Problem{What: "there is no incident on this host yet", Do: "mayday declares one; mayday drill rehearses one."}}
 	}
 	return list[0], nil
 }

@@ -25,7 +25,8 @@ func (a *app) hotfixCommand() *cobra.Command {
 	c := &cobra.Command{Use: "create", Short: "Begin a hotfix: incident, baseline, branch", Args: args(cobra.NoArgs),
 		Long: "create begins a hotfix in the open incident, or declares one: the decision for a hotfix, the\n" +
 			"baseline (what production runs), the branch hotfix/<issue>-<slug>, pushed; the ticket linked,\n" +
-			"the first notification sent. It does only what is missing, so it can be run again.",
+			"the first notification sent. It does only what is missing, so it can be run again; after a\n" +
+			"rollback it opens the next attempt: a branch, a review and a version of its own.",
 		Example: "  mayday create --issue=PROD-2847 --severity=critical --from=production",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.hotfix(c.Context(), h) }}
 	f := c.Flags()
@@ -67,8 +68,12 @@ func (a *app) hotfix(ctx context.Context, h hotfix) error {
 			return usage{&state.Problem{What: "the hotfix has neither an issue nor a description", Do: "Say what it is for: --issue PROD-2847, or --description \"logins fail\"."}}
 		}
 		if h.dry {
-			_, err := fmt.Fprintf(a.out, "declares %s %q, then: decision hotfix, baseline from %s, branch, push, first notification\n", severity, form.Title, h.from)
-			return err
+			r, err := a.rehearseDeclaration(rb, declaration(form))
+			if err != nil {
+				return err
+			}
+			w := a.rehearsing(r)
+			return w.close(ctx, w.hotfix(ctx, h, severity))
 		}
 		if _, err := declare(rb, form, a.now()); err != nil {
 			return err
@@ -82,14 +87,19 @@ func (a *app) hotfix(ctx context.Context, h hotfix) error {
 }
 
 func (w *walker) hotfix(ctx context.Context, h hotfix, severity state.Severity) error {
-	if h.from != "" && h.from != "production" && h.from != w.s.rb.Repo.Production {
+	if len(w.in().Closed) >= w.in().Attempt {
+		if _, err := w.ask(ctx, state.NewAttempt{}); err != nil {
+			return err
+		}
+	}
+	if h.from != "" && h.from != "production" && h.from != w.rb.Repo.Production {
 		w.values["3.baseline"] = map[string]string{"baseline": h.from}
 	}
 	if h.issue != "" {
-		w.values["2.ticket"] = map[string]string{"issue": h.issue, "value": h.issue}
+		w.values["2.ticket"] = map[string]string{"issue": h.issue, "value": link(w.rb.Tracker, h.issue)}
 		w.values["3.branch"] = map[string]string{"issue": h.issue}
 	}
-	if it := w.in().Item("1.severity"); it != nil && (!it.Status.Settled() || h.severity != "" && severity != w.in().Severity) && !w.dry {
+	if it := w.in().Item("1.severity"); it != nil && (!it.Status.Settled() || h.severity != "" && severity != w.in().Severity) {
 		if h.severity == "" {
 			severity = w.in().Severity
 		}
@@ -97,7 +107,7 @@ func (w *walker) hotfix(ctx context.Context, h hotfix, severity state.Severity) 
 			return err
 		}
 	}
-	if it := w.in().Item("1.decision"); it != nil && !it.Status.Settled() && !w.dry {
+	if it := w.in().Item("1.decision"); it != nil && !it.Status.Settled() {
 		if _, err := w.ask(ctx, state.Decide{Choice: "hotfix", Rationale: "mayday create " + h.issue}); err != nil {
 			return err
 		}
@@ -110,11 +120,20 @@ func (w *walker) hotfix(ctx context.Context, h hotfix, severity state.Severity) 
 		fmt.Sprintf("%s: %s from %s", w.in().ID, w.in().Facts["branch"], w.in().Facts["baseline"]))
 }
 
+// link is an issue as the runbook's tracker shows it.
+func link(tracker, issue string) string {
+	if tracker == "" || strings.Contains(issue, "://") {
+		return issue
+	}
+	return strings.ReplaceAll(tracker, "{issue}", strings.TrimPrefix(issue, "#"))
+}
+
 // deployment is what mayday deploy was asked for.
 type deployment struct {
 	target, strategy, version string
 	verify, notify, dry       bool
 	checked                   []string
+	wait                      state.Duration // for a sign-off; real time
 }
 
 func (a *app) deployCommand() *cobra.Command {
@@ -133,6 +152,7 @@ func (a *app) deployCommand() *cobra.Command {
 	f.BoolVar(&d.verify, "verify", false, "and validate behind it: critical paths, the fixed function, performance")
 	f.BoolVar(&d.notify, "notify-stakeholders", false, "and tell team and stakeholders of the deployment")
 	f.StringSliceVar(&d.checked, "checked", nil, "a check that you have made, such as 10.team; may be given several times")
+	f.Var(span{&d.wait}, "wait", "how long to wait for a sign-off that is missing, such as 30m (default: not at all)")
 	f.BoolVar(&d.dry, "dry-run", false, dryHelp)
 	return c
 }
@@ -146,20 +166,24 @@ func (a *app) deploy(ctx context.Context, d deployment) error {
 }
 
 func (w *walker) deploy(ctx context.Context, d deployment) error {
-	if _, ok := w.s.rb.Environments[d.target]; !ok && d.target == "production" {
+	if _, ok := w.rb.Environments[d.target]; !ok && d.target == "production" {
 		d.target = "" // whatever it is called
 	}
-	env, err := environmentOf(w.s.rb, d.target)
+	env, err := environmentOf(w.rb, d.target)
 	if err != nil {
 		return err
 	}
-	w.checked = d.checked
+	if err := stands(w.in()); err != nil {
+		return err
+	}
+	w.checked, w.signing = d.checked, d.wait.D()
 	if tag := w.in().Facts["tag"]; d.version != "" && tag != "" && strings.TrimPrefix(tag, "v") != strings.TrimPrefix(d.version, "v") {
 		return usage{&state.Problem{What: "the version of this attempt is " + tag + " already", Why: "--version says " + d.version, Do: "Leave --version out, or open the next attempt."}}
 	}
 	if d.version != "" {
 		w.values["7.version"] = map[string]string{"version": d.version}
 	}
+	w.versionTaken()
 	items := []string{"7.version", "7.tag", "7.push", "8.deploy", "8.paths", "8.smoke", "8.probes"}
 	if env.Production {
 		if err := w.strategy(env, d.strategy); err != nil {
@@ -180,8 +204,36 @@ func (w *walker) deploy(ctx context.Context, d deployment) error {
 	if err := w.walk(ctx, items...); err != nil || d.dry {
 		return err
 	}
+	if err := stands(w.in()); err != nil { // taken back behind the last of them
+		return err
+	}
 	tag := w.in().Facts["tag"]
 	return w.a.result(map[string]string{"incident": w.in().ID, "environment": env.Name, "version": tag}, tag+" is on "+env.Name)
+}
+
+// stands refuses to go on with, or to call deployed, what was taken back or is about to
+// be: the items of an attempt that is over stay as settled as they were.
+func stands(in *state.Incident) error {
+	switch rb := &in.Rollback; {
+	case rb.Status == state.RollbackArmed || rb.Status == state.RollbackRunning:
+		return &state.Problem{Code: "needs-person", What: "production is being taken back", Why: rb.Trigger, Do: "Wait for its end: mayday show."}
+	case rb.Status == state.RollbackFailed:
+		return &state.Problem{Code: "needs-person", What: "a rollback has failed: what production runs is not certain", Do: "Look first: mayday show. mayday rollback tries it again."}
+	case len(in.Closed) >= in.Attempt:
+		return &state.Problem{Code: "needs-person", What: fmt.Sprintf("attempt %d is over: production was taken back", in.Attempt), Why: rb.Verified,
+			Do: "mayday create opens the next attempt, with a branch, an approval and a version of its own."}
+	}
+	return nil
+}
+
+// versionTaken has the version made anew where its tag was refused, as somebody else had
+// released it, or is gone: the next free one is taken then.
+func (w *walker) versionTaken() {
+	for _, id := range []string{"7.tag", "7.push"} {
+		if it := w.in().Item(id); it != nil && !it.Status.Settled() && it.Problem != nil && (it.Problem.Code == "tag-exists" || it.Problem.Code == "no-tag") {
+			w.redo("7.version", "7.tag")
+		}
+	}
 }
 
 // strategy chooses how it goes to production, before anything of it has begun.
@@ -215,6 +267,9 @@ func (a *app) mergeBackCommand() *cobra.Command {
 				return err
 			}
 			w.wait = wait
+			if err = stands(w.in()); err != nil {
+				return w.close(c.Context(), err)
+			}
 			err = w.walk(c.Context(), "17.merge", "17.push", "17.cleanup")
 			if err == nil && !dry {
 				err = a.result(map[string]string{"incident": w.in().ID, "merged": w.in().Facts["branch"]}, "merged back")
@@ -224,21 +279,6 @@ func (a *app) mergeBackCommand() *cobra.Command {
 	c.Flags().BoolVar(&dry, "dry-run", false, dryHelp)
 	c.Flags().BoolVar(&wait, "wait", false, "wait for the end of the monitoring period first")
 	return c
-}
-
-// askReview asks for a sign-off: the change is measured and committed, and the
-// reviewers are told.
-func (a *app) askReview(ctx context.Context, dry bool) error {
-	w, err := a.walking(ctx, dry)
-	if err != nil {
-		return err
-	}
-	err = w.walk(ctx, "4.fix", "4.change", "5.focused", "6.commit", "6.request")
-	if err == nil && !dry {
-		commit := w.in().Facts["commit"]
-		err = a.result(map[string]string{"incident": w.in().ID, "commit": commit}, "review requested of "+commit)
-	}
-	return w.close(ctx, err)
 }
 
 // created says what was declared.

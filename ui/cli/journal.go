@@ -25,16 +25,9 @@ func (a *app) journalCommand() *cobra.Command {
 	verify.Flags().StringVar(&head, "head", "", "a head hash from a status message, at least 6 characters")
 	var follow bool
 	cat := &cobra.Command{Use: "cat", Short: "Print the timeline", Args: args(cobra.NoArgs),
-		Long: "cat prints an incident's events in order, one a line; with --json exactly as they are kept.\nWithout --incident it takes the one written last.",
+		Long: "cat prints an incident's events in order, one a line; with --json exactly as they are kept.\nWithout --incident it takes the only open one, else the one written last.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			f, err := a.latest()
-			if err != nil {
-				return err
-			}
-			if follow {
-				return journal.Follow(c.Context(), f.folder, 1, a.printer())
-			}
-			return errors.Join(a.printEvents(f.events), f.err)
+			return a.tellEvents(c.Context(), follow, a.printer())
 		}}
 	cat.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written from now on")
 	c.AddCommand(verify, cat)
@@ -75,7 +68,7 @@ func (a *app) printEvent(in *state.Incident, e state.Event) error {
 }
 
 func (a *app) verify(head string) error {
-	f, err := a.latest()
+	f, err := a.files("check the journal")
 	if err != nil {
 		return err
 	}
@@ -84,7 +77,10 @@ func (a *app) verify(head string) error {
 		return err
 	}
 	if a.flags.json {
-		if err := json.NewEncoder(a.out).Encode(rep); err != nil {
+		if err := json.NewEncoder(a.out).Encode(struct {
+			V int `json:"v"`
+			journal.Report
+		}{shape, rep}); err != nil {
 			return err
 		}
 	} else {

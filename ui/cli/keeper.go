@@ -28,6 +28,9 @@ func (a *app) keeper(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.isGuest() {
+		return errors.Join(noFiles("keep the incident"), s.Close("it is another account's"))
+	}
 	printed := make(chan error, 1)
 	stopped := make(chan struct{})
 	go func() { printed <- a.printFrames(s.Frames(), stopped) }()

@@ -55,8 +55,9 @@ func (s *session) drain(ctx context.Context) []state.Message {
 	if k == nil {
 		return nil
 	}
-	end := time.NewTimer(drainTime)
-	defer end.Stop()
+	soon, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	k.engine.Settle(soon)
 	for {
 		changed := k.engine.Changed()
 		var open, dead []state.Message
@@ -77,9 +78,7 @@ func (s *session) drain(ctx context.Context) []state.Message {
 		}
 		select {
 		case <-changed:
-		case <-end.C:
-			return append(open, dead...)
-		case <-ctx.Done():
+		case <-soon.Done():
 			return append(open, dead...)
 		}
 	}

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,24 +86,38 @@ func problemSuffix(s string) string {
 }
 
 func (a *app) showCommand() *cobra.Command {
-	return &cobra.Command{Use: "show", Short: "Show where an incident stands, step by step", Args: args(cobra.NoArgs),
-		Long: "show prints the checklist with what each item found. It changes nothing. Without --incident\nit takes the one written last.",
-		RunE: func(*cobra.Command, []string) error {
-			f, err := a.latest()
+	return &cobra.Command{Use: "show", SuggestFor: []string{"status", "info"}, Short: "Show where an incident stands, step by step", Args: args(cobra.NoArgs),
+		Long: "show prints the checklist with what each item found. It changes nothing. Without --incident\nit takes the only open one, else the one written last.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, s, err := a.seen(c.Context())
 			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				return json.NewEncoder(a.out).Encode(struct {
-					V int `json:"v"`
-					row
-					Steps []stepRow         `json:"steps"`
-					Facts map[string]string `json:"facts"`
-				}{shape, rowOf(f), stepRows(f.in), f.in.Facts})
+			err = a.showFound(f)
+			if s != nil {
+				err = errors.Join(err, s.Close("the command is done"))
 			}
-			a.showText(f)
-			return nil
+			return err
 		}}
+}
+
+func (a *app) showFound(f found) error {
+	if !a.flags.json {
+		a.showText(f)
+		return nil
+	}
+	due, _ := f.in.NextUpdate()
+	return json.NewEncoder(a.out).Encode(struct {
+		V int `json:"v"`
+		row
+		Roles     map[string]string `json:"roles"`
+		Levels    []levelRow        `json:"levels"`
+		UpdateDue time.Time         `json:"update_due,omitzero"`
+		Untold    []letterRow       `json:"not_delivered"`
+		Steps     []stepRow         `json:"steps"`
+		Playbook  []phaseRow        `json:"playbook"`
+		Facts     map[string]string `json:"facts"`
+	}{shape, rowOf(f), f.in.Roles, levelRows(f.in), due, letterRows(f.in), stepRows(f.in), phaseRows(f.in), f.in.Facts})
 }
 
 // stepRow and itemRow are an incident's checklist for machines.
@@ -128,10 +145,32 @@ func stepRows(in *state.Incident) []stepRow {
 	for i := range in.Steps {
 		s := &in.Steps[i]
 		r := stepRow{No: s.No, Title: s.Title, Status: s.Status()}
-		for _, it := range s.Items {
-			r.Items = append(r.Items, itemRow{it.ID, it.Kind, it.Title, it.Status, it.By, it.Value, it.Summary, it.Evidence, it.Problem})
-		}
+		r.Items = itemRows(s.Items)
 		out = append(out, r)
+	}
+	return out
+}
+
+func itemRows(items []state.Item) []itemRow {
+	var out []itemRow
+	for _, it := range items {
+		out = append(out, itemRow{it.ID, it.Kind, it.Title, it.Status, it.By, it.Value, it.Summary, it.Evidence, it.Problem})
+	}
+	return out
+}
+
+// phaseRow is a phase of the playbook for machines.
+type phaseRow struct {
+	Name  string    `json:"name"`
+	From  time.Time `json:"from"`
+	Due   time.Time `json:"due,omitzero"`
+	Items []itemRow `json:"items"`
+}
+
+func phaseRows(in *state.Incident) []phaseRow {
+	out := []phaseRow{}
+	for _, p := range in.Playbook {
+		out = append(out, phaseRow{p.Name, p.From, p.Due, itemRows(p.Items)})
 	}
 	return out
 }
@@ -141,8 +180,26 @@ func (a *app) showText(f found) {
 	fmt.Fprintf(a.out, "%s  %s  %s  %s\n", in.ID, in.Severity, in.Status, state.Clean(in.Title))
 	fmt.Fprintf(a.out, "declared %s by %s, attempt %d, %d of 18 steps done, rollback plan %s\n", in.Declared.Format(time.RFC3339),
 		state.Clean(in.By.User), in.Attempt, in.Done(), orNone(string(in.Rollback.Proof.Ready)))
+	var roles []string
+	for _, role := range slices.Sorted(maps.Keys(in.Roles)) {
+		roles = append(roles, role+" "+in.Roles[role])
+	}
+	if len(roles) > 0 {
+		fmt.Fprintln(a.out, state.Clean(strings.Join(roles, ", ")))
+	}
+	a.showCalls(in)
 	if says := in.Release.Says(); says != "" && in.OwnRollout() == nil {
 		fmt.Fprintln(a.out, state.Clean(says))
+	}
+	for _, p := range phaseRows(in) {
+		due := "from " + p.From.Format("15:04")
+		if !p.Due.IsZero() {
+			due += " to " + p.Due.Format("15:04")
+		}
+		fmt.Fprintf(a.out, " P %-26s %s\n", state.Clean(p.Name), due)
+		for _, it := range p.Items {
+			fmt.Fprintf(a.out, "     %-16s %-12s %s  %s\n", it.ID, it.Status, state.Clean(it.Title), state.Clean(it.Summary))
+		}
 	}
 	for _, s := range stepRows(in) {
 		fmt.Fprintf(a.out, "%2d %-26s %s\n", s.No, s.Title, s.Status)

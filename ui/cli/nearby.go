@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"mayday/state"
 	"mayday/state/runbook"
 	"mayday/steps/repo"
 )
@@ -23,6 +24,9 @@ func ofRunbook(values func(nearby) []string) func() []string {
 
 func (r nearby) roles() []string {
 	rota := r.rb.Rota()
+	for _, role := range []string{state.Driver, state.Reviewer, state.CommsLead, state.Scribe} {
+		rota[role] = nil // no level, but handed over and assigned
+	}
 	for _, p := range r.rb.Policies() {
 		for _, role := range p.AtOnce {
 			rota[role] = nil

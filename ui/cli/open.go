@@ -20,6 +20,11 @@ import (
 func (a *app) open(ctx context.Context) error {
 	rb, f, ok, err := a.here()
 	if err != nil {
+		if s, ok, other := a.guest(ctx, "cockpit", true); other == nil && ok {
+			return a.openAsGuest(ctx, s)
+		} else if ok {
+			return other
+		}
 		return err
 	}
 	folder := f.folder
@@ -123,6 +128,17 @@ func declare(rb *runbook.Runbook, form ui.DeclareForm, now time.Time) (folder st
 	if err != nil {
 		return "", explain(err, home)
 	}
+	fact := declaration(form).fact(rb, id, clock)
+	fact.PublicKey = j.PublicKey()
+	_, err = j.Append(at, me("cockpit"), 0, fact)
+	return folder, errors.Join(err, j.Close())
+}
+
+// declaration is what a new incident begins with.
+type declaration ui.DeclareForm
+
+// fact is the declaration with what the incident takes from the runbook.
+func (d declaration) fact(rb *runbook.Runbook, id string, clock state.Clock) state.Declared {
 	env, _ := rb.Production()
 	scenario := ""
 	if rb.Drill != nil {
@@ -135,9 +151,8 @@ func declare(rb *runbook.Runbook, form ui.DeclareForm, now time.Time) (folder st
 		}
 	}
 	probes := steps.ProbesFor(rb, nil, reach(rb))
-	_, err = j.Append(at, me("cockpit"), 0, state.Declared{ID: id, Title: state.Clean(form.Title), Severity: form.Severity, Service: rb.Service,
-		Environment: env.Name, Issue: state.Clean(form.Issue), Impact: state.Clean(form.Impact), Drill: scenario, Clock: clock,
-		Policy: rb.Policy(form.Severity), Policies: rb.Policies(), Rota: rb.Rota(), Roles: roles, Steps: steps.Opening(rb, form.Issue), Probes: probes, Reaction: steps.Reaction(probes),
-		PublicKey: j.PublicKey(), Runbook: rb.Path})
-	return folder, errors.Join(err, j.Close())
+	return state.Declared{ID: id, Title: state.Clean(d.Title), Severity: d.Severity, Service: rb.Service,
+		Environment: env.Name, Issue: state.Clean(d.Issue), Impact: state.Clean(d.Impact), Drill: scenario, Clock: clock,
+		Policy: rb.Policy(d.Severity), Policies: rb.Policies(), Rota: rb.Rota(), Roles: roles, Steps: steps.Opening(rb, d.Issue), Probes: probes, Reaction: steps.Reaction(probes),
+		Runbook: rb.Path}
 }

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"regexp"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +24,9 @@ func (a *app) tell(ctx context.Context, intent state.Intent) (state.Answer, erro
 func (a *app) join(ctx context.Context, via string, watch bool) (*session, error) {
 	f, rb, err := a.theOpen()
 	if err != nil {
+		if s, ok, other := a.guest(ctx, via, watch); ok {
+			return s, other
+		}
 		return nil, err
 	}
 	return a.connect(ctx, f.folder, rb, via, watch)
@@ -52,54 +53,16 @@ func (a *app) done(text string) error {
 	return a.result(map[string]string{"done": text}, text)
 }
 
-// hash is a commit as a person gives it.
-var hash = regexp.MustCompile("^[0-9a-f]{7,64}$")
-
-func (a *app) approveCommand() *cobra.Command {
-	var comment, commit string
-	var reject, request, dry bool
-	c := &cobra.Command{Use: "approve", Short: "Sign the change off, as somebody other than its author", Args: args(cobra.NoArgs),
-		Long: "approve signs step 6 of the open incident: what is committed on the hotfix branch. It needs\n" +
-			"an account of its own; the author's is refused. Look at the change first: git show. With\n" +
-			"--commit it signs just what you looked at, and is refused if that is not the newest any more.\n\n" +
-			"--request asks for it instead: it measures and commits the change and tells the reviewers.",
-		Example: "  mayday approve --commit 3f9c1d0 -m \"small, and tested\"\n  mayday approve --reject -m \"it drops the index\"",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if c.Flags().Changed("commit") && !hash.MatchString(commit) {
-				return usage{&state.Problem{What: "--commit " + state.Clean(commit) + " names no commit", Do: "Give 7 or more characters of its hash, as git log shows it."}}
-			}
-			if request {
-				return a.askReview(c.Context(), dry)
-			}
-			answer, err := a.tell(c.Context(), state.Sign{Item: "6.signoff", Commit: commit, Comment: comment, Reject: reject})
-			if err != nil {
-				return err
-			}
-			what := strings.Join(answer.Lines, " ")
-			if reject {
-				return a.done("rejected " + what)
-			}
-			return a.done("approved " + what)
-		}}
-	c.Flags().StringVarP(&comment, "comment", "m", "", "what you looked at")
-	c.Flags().StringVar(&commit, "commit", "", "the commit you looked at")
-	c.Flags().BoolVar(&reject, "reject", false, "reject it instead")
-	c.Flags().BoolVar(&request, "request", false, "ask the reviewers for their approval")
-	c.Flags().BoolVar(&dry, "dry-run", false, "with --request: "+dryHelp)
-	return c
-}
-
 func (a *app) ackCommand() *cobra.Command {
 	var role string
+	var dry bool
 	c := &cobra.Command{Use: "ack", Short: "Say \"I have it\" to a page", Args: args(cobra.NoArgs),
 		Long:    "ack tells the team that you have it: the level that paged you is not paged again.",
 		Example: "  mayday ack\n  mayday ack --role \"senior engineer\"",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if _, err := a.tell(c.Context(), state.Ack{Role: role}); err != nil {
-				return err
-			}
-			return a.done("acknowledged")
+			return a.act(c.Context(), state.Ack{Role: role}, dry, "acknowledged")
 		}}
+	c.Flags().BoolVar(&dry, "dry-run", false, dryHelp)
 	c.Flags().StringVar(&role, "role", "", "the level, such as \"senior engineer\" (default: all that were paged)")
 	return c
 }
@@ -113,13 +76,13 @@ func oneText(_ *cobra.Command, list []string) error {
 }
 
 func (a *app) noteCommand() *cobra.Command {
-	return &cobra.Command{Use: "note TEXT", Short: "Put a note on the timeline", Args: oneText,
+	var dry bool
+	c := &cobra.Command{Use: "note TEXT", Short: "Put a note on the timeline", Args: oneText,
 		Long:    "note writes a line into the open incident's journal, with your name and the time.",
 		Example: "  mayday note \"customers report it since 02:50\"",
 		RunE: func(c *cobra.Command, list []string) error {
-			if _, err := a.tell(c.Context(), state.AddNote{Text: list[0]}); err != nil {
-				return err
-			}
-			return a.done("noted")
+			return a.act(c.Context(), state.AddNote{Text: list[0]}, dry, "noted")
 		}}
+	c.Flags().BoolVar(&dry, "dry-run", false, dryHelp)
+	return c
 }

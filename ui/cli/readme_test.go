@@ -108,3 +108,43 @@ func TestReadmeChannels(t *testing.T) {
 		}
 	}
 }
+
+// So can its people and their working hours.
+func TestReadmeReview(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "## How it ends")
+	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	text, _, _ := strings.Cut(rest, "```")
+	rb, err := runbook.Parse("mayday.yaml", []byte("service: shop\n"+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := rb.Review.Hours().String(); h != "Mon to Fri, 10:00 to 16:00 Europe/Berlin" || rb.People[0].Email == "" {
+		t.Errorf("%s %+v", h, rb.People)
+	}
+	none, err := runbook.Parse("mayday.yaml", []byte("service: shop\n"))
+	if err != nil || none.Review.Hours().String() != "Mon to Fri, 10:00 to 16:00 UTC" {
+		t.Errorf("by default %s, %v", none.Review.Hours(), err)
+	}
+}
+
+// The README's signers can be copied, beside an environment of one's own.
+func TestReadmeSigners(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "## Who signs")
+	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	text, _, _ := strings.Cut(rest, "```")
+	rb, err := runbook.Parse("mayday.yaml", []byte("service: shop\n"+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rb.Signers != filepath.Join(rb.Dir, "ops/allowed_signers") || rb.Revoked == "" || len(rb.People) != 1 {
+		t.Errorf("%q, %q, %v", rb.Signers, rb.Revoked, rb.People)
+	}
+}

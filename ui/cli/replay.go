@@ -13,9 +13,9 @@ import (
 
 func (a *app) replayCommand() *cobra.Command {
 	return &cobra.Command{Use: "replay", Short: "See a recorded incident again, forwards and backwards", Args: args(cobra.NoArgs),
-		Long: "replay shows the screens as they were: space plays, arrows go by event, [ and ] by time,\nm and M by marker. Nothing can be changed. Without --incident it takes the last one.",
+		Long: "replay shows the screens as they were: space plays, arrows go by event, [ and ] by time,\nm and M by marker. Nothing can be changed. Without --incident it takes the only\nopen one, else the one written last.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			f, err := a.latest()
+			f, err := a.files("replay it")
 			if err != nil {
 				return err
 			}

@@ -181,7 +181,7 @@ func (h *host) join() (s *keeper.Session, folder string) {
 	deadline := time.Now().Add(20 * time.Second)
 	err := errors.New("there is none")
 	for time.Now().Before(deadline) {
-		sockets, _ := filepath.Glob(filepath.Join(h.sockets, "*.sock"))
+		sockets, _ := filepath.Glob(filepath.Join(h.sockets, "*-????????.sock")) // its second name aside
 		folders, _ := filepath.Glob(filepath.Join(h.home, "incidents", "*"))
 		if len(sockets) == 1 && len(folders) == 1 {
 			s, err = keeper.Open(h.t.Context(), keeper.Settings{Socket: sockets[0], Folder: folders[0], Via: "cli", Watch: true})

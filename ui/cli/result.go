@@ -37,14 +37,30 @@ func jsonTopic() *cobra.Command {
 			"  incident create   {v, incident, folder}\n" +
 			"  create            {v, incident, branch, baseline}\n" +
 			"  deploy            {v, incident, environment, version}\n" +
+			"  approve --statement {v, incident, tag, baseline, commit, diff, statement}\n" +
 			"  merge-back        {v, incident, merged}\n" +
 			"  list              {v, incidents: [{id, title, severity, status, open, drill, declared, steps_done, events, folder, problem}]}\n" +
 			"  list --stats      {v, incidents, acknowledged, mitigated, resolved, mtta, mttm, mttr}, means in seconds\n" +
-			"  show              list's incident, with steps: [{no, title, status, items: [{id, kind, title, status, by, value, summary, evidence, problem}]}] and facts\n" +
+			"  show              {v, id, title, severity, status, open, drill, declared, steps_done, events, folder, problem,\n" +
+			"                    roles: {role: person}, levels: [{role, who, due, paged, acked, ack_by, ack_ends, snoozed_until}], update_due,\n" +
+			"                    not_delivered: [{id, purpose, channel, audience, queued, tries, given_up, error, call}],\n" +
+			"                    steps: [{no, title, status, items: [{id, kind, title, status, by, value, summary, evidence, problem}]}],\n" +
+			"                    playbook: [{name, from, due, items}], facts}\n" +
+			"  drill --list      {v, scenarios: [{name, title, story, teaches, exit}]}\n" +
+			"  drill --auto      events a line, then {v, incident, score, points, answers, outcome, exit, steps}\n" +
+			"  drill --trend     {v, drills: [{incident, declared, auto, speed, points, score}], trends: [{scenario, auto, figure, values, last, before, direction}]}\n" +
+			"  incident resolve  {v, done, incident, folder, confirmed, review, review_note, not_invited, report_file, article_file, alerts_file, review_file}\n" +
+			"  report            {v, incident, folder, papers: [{name, value, file}]}\n" +
 			"  validate          {v, incident, environment, suite, passed, summary, evidence: [{name, value, file}], problem}\n" +
-			"  verify            {v, incident, service, environment, duration, worst_case_reaction, rollback_to, no_rollback,\n" +
-			"                    probes, not_covered, decisions: [{time, state, reasons, readings}], outcome, reasons, exit}\n" +
+			"  verify            {v, incident, service, environment, duration, worst_case_reaction, worst_case_reaction_by_rank,\n" +
+			"                    rollback_to, no_rollback, probes, not_covered, decisions: [{time, state, reasons, readings}], outcome, reasons, exit}\n" +
+			"  doctor            {v, runbook, checks: [{name, status, cause, found, why, do}], ok, warnings, failed, exit};\n" +
+			"                    status: ok, warning, failed; cause of a failure: configuration, unreachable\n" +
+			"  pair              {v, incident, join}: the command to join\n" +
+			"  version           {v, version, go, platform, commit}\n" +
 			"  all others        {v, done}\n" +
+			"  with --dry-run    {v, dry_run, would: [{type, text, channel, kind, for, message}],\n" +
+			"                    plan: [{item, title, person, after, commands, text, problem}]}; verify's is its own\n" +
 			"  journal cat, incident timeline: an event a line, as the journal keeps it: {seq, time, actor, type, data}"}
 }
 

@@ -17,7 +17,7 @@ import (
 func (a *app) rollbackCommand() *cobra.Command {
 	var want undo
 	var preserve, dry bool
-	c := &cobra.Command{Use: "rollback", Short: "Take production back to the version before this incident's rollout", Args: args(cobra.NoArgs),
+	c := &cobra.Command{Use: "rollback", SuggestFor: []string{"undo", "revert", "back"}, Short: "Take production back to the version before this incident's rollout", Args: args(cobra.NoArgs),
 		Long: "rollback does what R does in the cockpit, waits until it is verified, and says how it went:\nexit 3 rolled back, 4 the rollback failed. Without --immediate the grace time runs first.\n\n" +
 			"Before this incident's own rollout it undoes the last release, where it is proven which\nversion ran before; else it says why not.\n\n" +
 			"Data is preserved: the database stays as it is. With --with-database its schema is taken back\n" +
@@ -55,17 +55,14 @@ func (a *app) wouldRollBack(want undo) error {
 	if err != nil {
 		return err
 	}
-	text := "would take production back from " + r.Version + " to " + r.Target
+	plan := planned{Item: "14.rollback", Title: "Rollback", Text: "would take production back from " + r.Version + " to " + r.Target}
 	if p := f.in.Rollback.Proof; p.Target == r.Target && p.Ready != "" {
-		text += ", " + strings.TrimSpace(string(p.Ready)+" at "+f.in.Rollback.ProvenAt.Format(time.TimeOnly)+" "+p.Why)
+		plan.Text += ", " + strings.TrimSpace(string(p.Ready)+" at "+f.in.Rollback.ProvenAt.Format(time.TimeOnly)+" "+p.Why)
 	}
 	for _, op := range r.Inverse {
-		text += "\n  " + op.Title
-		if op.Command != "" {
-			text += ": " + op.Command
-		}
+		plan.Commands = append(plan.Commands, strings.TrimSuffix(op.Title+": "+op.Command, ": "))
 	}
-	return a.done(state.CleanLines(text))
+	return a.foreseen(foresight{Plan: []planned{plan}})
 }
 
 // undo is how a rollback is wanted.
@@ -81,15 +78,27 @@ const keeperTime = 1500 * time.Millisecond
 func (a *app) rollback(ctx context.Context, want undo) error {
 	f, rb, err := a.theOpen()
 	if err != nil {
+		if s, ok, other := a.guest(ctx, "cli", true); other == nil && ok {
+			return a.rollbackBy(ctx, s, want, 0, func() error { return s.rollbackHere(ctx, want) })
+		} else if ok {
+			return other
+		}
 		return err
+	}
+	if want.database && !rb.Rollback.Database.Undoes() {
+		return noDatabase(rb)
 	}
 	t, err := newTools(rb)
 	if err != nil {
 		return err
 	}
 	defer prepare(ctx, f.in, t)()
+	var urgent *state.Fire
+	if fire, ok := want.intent().(state.Fire); ok && a.flags.as == "" { // else it is somebody else's
+		urgent = &fire
+	}
 	soon, cancel := context.WithTimeout(ctx, keeperTime)
-	s, err := a.connectWith(soon, f.folder, rb, t, "cli", true)
+	s, err := a.connectWith(soon, f.folder, rb, t, "cli", true, urgent)
 	cancel()
 	if ctx.Err() == nil && (state.HasCode(err, "no-keeper") || errors.Is(err, context.DeadlineExceeded)) {
 		return a.rollbackAlone(ctx, f, rb, t, want)
@@ -97,21 +106,29 @@ func (a *app) rollback(ctx context.Context, want undo) error {
 	if err != nil {
 		return err
 	}
-	if want.database && !s.rb.Rollback.Database.Undoes() {
-		return errors.Join(noDatabase(s.rb), s.Close("the command is done"))
+	return a.rollbackBy(ctx, s, want, f.in.Seq, func() error { return a.rollbackAlone(ctx, f, rb, t, want) })
+}
+
+// intent is what the keeper is asked for.
+func (w undo) intent() state.Intent {
+	if w.immediate {
+		return state.Fire{Trigger: "mayday rollback", WithDatabase: w.database, Version: w.version}
 	}
-	var intent state.Intent = state.Arm{Trigger: "mayday rollback", WithDatabase: want.database, Version: want.version}
-	if want.immediate {
-		intent = state.Fire{Trigger: "mayday rollback", WithDatabase: want.database, Version: want.version}
-	}
+	return state.Arm{Trigger: "mayday rollback", WithDatabase: w.database, Version: w.version}
+}
+
+// rollbackBy asks the keeper for the rollback and follows it, printing what happens
+// after the event seen (0: after the head that the keeper tells); alone is what is done
+// where it does not answer.
+func (a *app) rollbackBy(ctx context.Context, s *session, want undo, seen uint64, alone func() error) error {
 	scene := state.NewScene()
 	sent := make(chan error, 1)
-	go func() { sent <- pull(ctx, s, intent) }()
-	err = a.followRollback(ctx, s, scene, want, sent)
+	go func() { sent <- pull(ctx, s, want.intent()) }()
+	err := a.followRollback(ctx, s, scene, want, seen, sent)
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
-		return errors.Join(a.rollbackAlone(ctx, f, rb, t, want), s.Close("the keeper does not answer"))
+		return errors.Join(alone(), s.Close("the keeper does not answer"))
 	}
-	return errors.Join(err, s.Close("the rollback is over"))
+	return a.leave(ctx, s, err)
 }
 
 // prepare begins to ask the cluster what the rollback will ask, beside finding or
@@ -176,9 +193,6 @@ func (a *app) rollbackHere(ctx context.Context, want undo) error {
 // rollbackAlone is rollbackHere with what was found already.
 func (a *app) rollbackAlone(ctx context.Context, f found, rb *runbook.Runbook, t tools, want undo) error {
 	fmt.Fprintln(a.err, "mayday: the keeper does not answer; this process rolls back")
-	if want.database && !rb.Rollback.Database.Undoes() {
-		return noDatabase(rb)
-	}
 	alone := &session{folder: f.folder, rb: rb, tools: t, now: a.now}
 	if err := alone.rollbackHere(ctx, want); err != nil {
 		if state.HasCode(err, "nothing") || state.HasCode(err, "looking") || state.HasCode(err, "already") || state.HasCode(err, "other-version") {
@@ -207,8 +221,10 @@ func rollbackOver(in *state.Incident, want undo, began bool) (state.RollbackStat
 	return "", false
 }
 
-// followRollback prints what happens until the rollback has ended.
-func (a *app) followRollback(ctx context.Context, s *session, scene *state.Scene, want undo, sent chan error) error {
+// followRollback prints what happens after the event seen until the rollback has ended.
+// Where this process keeps the incident, the rollback may be under way before the
+// keeper tells its head: what this process has read before it began counts.
+func (a *app) followRollback(ctx context.Context, s *session, scene *state.Scene, want undo, seen uint64, sent chan error) error {
 	accepted, began := false, false
 	for {
 		rb := &scene.Incident.Rollback
@@ -247,10 +263,14 @@ func (a *app) followRollback(ctx context.Context, s *session, scene *state.Scene
 			if !ok {
 				return &state.Problem{What: "the keeper is gone", Do: "Run mayday rollback again."}
 			}
+			known := scene.Incident.Seq // a new keeper tells the past again
 			if err := scene.Fold(f); err != nil {
 				return err
 			}
-			if f.Event != nil && accepted && !a.flags.json {
+			if seen == 0 {
+				seen = scene.Hello.Head
+			}
+			if f.Event != nil && f.Event.Seq > max(known, seen) && !a.flags.json {
 				if err := a.printEvent(scene.Incident, *f.Event); err != nil {
 					return err
 				}

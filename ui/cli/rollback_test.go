@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 	"time"
@@ -21,31 +22,48 @@ func rolledOut(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: rolledout ID")
 	}
-	rb, err := runbook.Load(ts.MkAbs("mayday.yaml"))
-	ts.Check(err)
-	home := ts.Getenv("MAYDAY_HOME")
+	ts.Check(rolledOutAt(ts.Getenv("MAYDAY_HOME"), ts.MkAbs("mayday.yaml"), args[0]))
+}
+
+// rolledOutAt is rolledOut in a home, by a runbook.
+func rolledOutAt(home, file, id string) error {
+	rb, err := runbook.Load(file)
+	if err != nil {
+		return err
+	}
 	script := shell.Script(shell.ScriptOptions{Service: rb.Service, Environments: rb.Environments, Fences: filepath.Join(home, "fences")})
 	s := shell.After(map[string]steps.Strategy{"script": script}, rb, nil)["script"]
 	env, _ := rb.Production()
-	j, events, err := journal.Open(journal.Folder(home, args[0]))
-	ts.Check(err)
+	j, events, err := journal.Open(journal.Folder(home, id))
+	if err != nil {
+		return err
+	}
+	in, err := state.Fold(events)
+	if err != nil {
+		return errors.Join(err, j.Close())
+	}
 	at := events[len(events)-1].Time
+	var lost error
 	told := func(facts ...state.Fact) {
 		for _, f := range facts {
 			at = at.Add(time.Second)
 			_, err := j.Append(at, state.Actor{User: "alice", Host: "bastion-1", PID: 4711, Via: "cockpit"}, 0, f)
-			ts.Check(err)
+			lost = errors.Join(lost, err)
 		}
 	}
-	ctx, fence := context.Background(), steps.Fence{Incident: args[0]}
-	p, err := s.Plan(ctx, steps.Order{ID: "r1", Environment: env, Version: "v1.2.4", Previous: "v1.2.3", Incident: args[0]})
-	ts.Check(err)
+	ctx, fence := context.Background(), steps.Fence{Incident: in.Mark}
+	p, err := s.Plan(ctx, steps.Order{ID: "r1", Environment: env, Version: "v1.2.4", Previous: "v1.2.3", Incident: id, Mark: in.Mark})
+	if err != nil {
+		return errors.Join(err, j.Close())
+	}
 	told(state.RolloutLaid{Plan: p, Item: "10.deploy"}, state.RolloutStarted{Rollout: "r1", Item: "10.deploy"})
 	for i := range len(p.Stages) - 1 {
 		told(state.StageStarted{Rollout: "r1", Stage: i})
 		effect, err := s.Stage(ctx, p, i, fence, io.Discard)
-		ts.Check(err)
+		if err != nil {
+			return errors.Join(err, j.Close())
+		}
 		told(state.StageEffected{Rollout: "r1", Stage: i, Effect: effect.Text})
 	}
-	ts.Check(j.Close())
+	return errors.Join(lost, j.Close())
 }

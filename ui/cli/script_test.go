@@ -3,10 +3,16 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +46,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "incident": recorded, "rolledout": rolledOut, "served": served},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"answers": answers, "exits": exits, "incident": recorded, "rolledout": rolledOut, "served": served},
 	})
 }
 
@@ -70,26 +76,62 @@ func recorded(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: incident ID TITLE open|ended")
 	}
-	j, err := journal.Create(journal.Folder(ts.Getenv("MAYDAY_HOME"), args[0]))
-	ts.Check(err)
+	var end []state.Fact
+	if args[2] == "ended" {
+		end = append(end, state.DecisionMade{Choice: "wait", Rationale: "it can wait until Monday"})
+	}
+	ts.Check(recordedAt(ts.Getenv("MAYDAY_HOME"), ts.MkAbs("mayday.yaml"), args[0], args[1], end...))
+}
+
+// recordedAt leaves an incident's journal in a home.
+func recordedAt(home, rb, id, title string, more ...state.Fact) error {
+	j, err := journal.Create(journal.Folder(home, id))
+	if err != nil {
+		return err
+	}
 	at := time.Date(2026, 11, 22, 3, 14, 15, 0, time.UTC)
 	alice := state.Actor{User: "alice", Host: "bastion-1", PID: 4711, Via: "cockpit"}
-	facts := []state.Fact{
-		state.Declared{ID: args[0], Title: args[1], Severity: 1, Service: "shop", Policy: state.DefaultPolicy(1),
-			Steps: steps.Catalogue(&runbook.Runbook{}), PublicKey: j.PublicKey(), Runbook: ts.MkAbs("mayday.yaml")},
+	facts := append([]state.Fact{
+		state.Declared{ID: id, Title: title, Severity: 1, Service: "shop", Policy: state.DefaultPolicy(1),
+			Steps: steps.Catalogue(&runbook.Runbook{}), PublicKey: j.PublicKey(), Runbook: rb},
 		state.NoteAdded{Text: "customers report it since 02:50"},
 		state.ItemChecked{Item: "1.affected", Value: "logins"},
-	}
-	if args[2] == "ended" {
-		facts = append(facts, state.DecisionMade{Choice: "wait", Rationale: "it can wait until Monday"})
-	}
+	}, more...)
 	for i, f := range facts {
-		_, err := j.Append(at.Add(time.Duration(i)*time.Second), alice, 0, f)
-		ts.Check(err)
+		if _, err := j.Append(at.Add(time.Duration(i)*time.Second), alice, 0, f); err != nil {
+			return err
+		}
 	}
 	_, err = j.Checkpoint(at.Add(time.Minute))
+	return errors.Join(err, j.Close())
+}
+
+// answers serves HTTP until the script ends: answers NAME JSON. Each request is a line of
+// NAME.log and gets that answer, one for a list gets an empty one; the address is in the
+// variable NAME in capitals.
+func answers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: answers NAME JSON")
+	}
+	log, err := os.OpenFile(ts.MkAbs(args[0]+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	ts.Check(err)
-	ts.Check(j.Close())
+	var mu sync.Mutex
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client went away
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(log, "%s %s %s\n", r.Method, r.URL.Path, body)
+		answer := args[1]
+		if strings.HasSuffix(r.URL.Path, "/unresolved") {
+			answer = "[]"
+		}
+		_, _ = io.WriteString(w, answer)
+	}))
+	ts.Defer(func() { srv.Close(); _ = log.Close() })
+	ts.Setenv(strings.ToUpper(args[0]), srv.URL)
 }
 
 func exists(name string) bool { _, err := os.Stat(name); return err == nil }

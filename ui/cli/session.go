@@ -44,11 +44,12 @@ func (a *app) connect(ctx context.Context, folder string, rb *runbook.Runbook, v
 	if err != nil {
 		return nil, err
 	}
-	return a.connectWith(ctx, folder, rb, t, via, watch)
+	return a.connectWith(ctx, folder, rb, t, via, watch, nil)
 }
 
-// connectWith is connect with tools that may be in use already.
-func (a *app) connectWith(ctx context.Context, folder string, rb *runbook.Runbook, t tools, via string, watch bool) (*session, error) {
+// connectWith is connect with tools that may be in use already, and with the rollback
+// that is the first thing this process does if it becomes the keeper; nil: none.
+func (a *app) connectWith(ctx context.Context, folder string, rb *runbook.Runbook, t tools, via string, watch bool, urgent *state.Fire) (*session, error) {
 	socket, err := keeper.Socket(folder)
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func (a *app) connectWith(ctx context.Context, folder string, rb *runbook.Runboo
 	out := &session{folder: folder, rb: rb, tools: t, now: a.now, began: clockOf(rb).At(a.now())}
 	settings := keeper.Settings{Socket: socket, Folder: folder, Via: via, As: a.flags.as, Watch: watch,
 		Become: func(context.Context) (keeper.Keeping, error) {
-			k, err := keep(folder, rb, t, via, a.now)
+			k, err := keep(folder, rb, t, via, urgent, a.now)
 			if err != nil {
 				return nil, err
 			}
@@ -106,6 +107,9 @@ func explain(err error, folder string) error {
 func (s *session) RollbackHere(ctx context.Context) error { return s.rollbackHere(ctx, undo{}) }
 
 func (s *session) rollbackHere(ctx context.Context, want undo) error {
+	if s.isGuest() {
+		return noFiles("roll back by itself")
+	}
 	f := read("", s.folder)
 	database := want.database
 	r, err := taking(f.in)
@@ -130,7 +134,7 @@ func (s *session) rollbackHere(ctx context.Context, want undo) error {
 	keep(state.RollbackStarted{Rollout: r.ID, Target: r.Target, Epoch: epoch, Trigger: "R, while the keeper did not answer", Ops: r.Inverse, Database: database})
 	keep(state.ItemStarted{Item: "14.rollback", Run: run})
 	out := steps.NewPatient(func() (io.WriteCloser, error) { return journal.OutputFile(s.folder, run) })
-	seen, err := steps.Undo(steps.WithOutput(ctx, out), strategy, r.Plan, steps.Fence{Incident: f.in.ID, Epoch: epoch}, database, func(op state.RollbackOp) {
+	seen, err := steps.Undo(steps.WithOutput(ctx, out), strategy, r.Plan, steps.Fence{Incident: f.in.Mark, Epoch: epoch}, database, func(op state.RollbackOp) {
 		op.Text, op.Title = redact.Text(state.Clean(op.Text)), redact.Text(state.Clean(op.Title))
 		keep(op)
 	})

@@ -16,9 +16,19 @@ type pane struct {
 	socket string
 }
 
-// openPane starts a command in a tmux server of its own, with a window of w×h. When
-// the command has ended, the window says "ended N" with its exit code and stays.
+// openPane starts mayday in a tmux server of its own, with a window of w×h. When it has
+// ended, the window says "ended N" with its exit code and stays.
 func openPane(t *testing.T, h *host, w, height int, command string) *pane {
+	t.Helper()
+	mayday, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openTerminal(t, h, "tmux", w, height, mayday+" "+command)
+}
+
+// openTerminal is openPane for any command, and for several of one host, by their names.
+func openTerminal(t *testing.T, h *host, name string, w, height int, command string) *pane {
 	t.Helper()
 	if _, err := exec.LookPath("tmux"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -26,13 +36,9 @@ func openPane(t *testing.T, h *host, w, height int, command string) *pane {
 		}
 		t.Skip("TMUX IS NOT INSTALLED: the cockpit is not tested in a real terminal. Install tmux.")
 	}
-	p := &pane{t, filepath.Join(filepath.Dir(h.home), "tmux")}
-	mayday, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	line := fmt.Sprintf("env MAYDAY_HOME=%s MAYDAY_RUNTIME_DIR=%s TMPDIR=%s GIT_CONFIG_GLOBAL=/dev/null %s %s; echo ended $?; exec cat",
-		h.home, h.sockets, h.tmp, mayday, command)
+	p := &pane{t, filepath.Join(filepath.Dir(h.home), name)}
+	line := fmt.Sprintf("env MAYDAY_HOME=%s MAYDAY_RUNTIME_DIR=%s TMPDIR=%s GIT_CONFIG_GLOBAL=/dev/null %s; echo ended $?; exec cat",
+		h.home, h.sockets, h.tmp, command)
 	p.tmux("-f", "/dev/null", "new-session", "-d", "-s", "m", "-x", fmt.Sprint(w), "-y", fmt.Sprint(height), line)
 	t.Cleanup(func() { p.tmux("kill-server") })
 	p.tmux("set", "-g", "window-size", "manual")

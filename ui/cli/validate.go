@@ -33,6 +33,7 @@ type validation struct {
 
 func (a *app) validateCommand() *cobra.Command {
 	want := state.Validate{}
+	var dry bool
 	c := &cobra.Command{Use: "validate", Short: "Run one of the runbook's validation suites", Args: args(cobra.NoArgs),
 		Long: "validate runs a suite of the runbook (suites:) in an environment: checks of its critical\n" +
 			"paths, and the team's own commands, such as smoke and integration tests, a dry run of the\n" +
@@ -41,11 +42,12 @@ func (a *app) validateCommand() *cobra.Command {
 			"In an incident the keeper runs it, and its evidence is kept with the incident; without one\n" +
 			"it only reports. It exits with 0 passed, 1 failed, 2 wrong usage or runbook.",
 		Example: "  mayday validate --environment=staging --test-suite=critical-path",
-		RunE:    func(c *cobra.Command, _ []string) error { return a.validate(c.Context(), want) },
+		RunE:    func(c *cobra.Command, _ []string) error { return a.validate(c.Context(), want, dry) },
 	}
 	f := c.Flags()
 	f.StringVar(&want.Environment, "environment", "staging", "where it runs")
 	f.StringVar(&want.Suite, "test-suite", "", "the suite")
+	f.BoolVar(&dry, "dry-run", false, dryHelp)
 	a.complete(c, "environment", environments)
 	a.complete(c, "test-suite", func() []string {
 		rb, err := nearRunbook()
@@ -57,7 +59,7 @@ func (a *app) validateCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) validate(ctx context.Context, want state.Validate) error {
+func (a *app) validate(ctx context.Context, want state.Validate, dry bool) error {
 	silenceClients()
 	rb, f, ok, err := a.here()
 	if err != nil {
@@ -77,6 +79,9 @@ func (a *app) validate(ctx context.Context, want state.Validate) error {
 	if ok && !f.in.Open() {
 		return usage{&state.Problem{What: f.id + " has ended", Do: "Leave --incident out to validate without one."}}
 	}
+	if dry {
+		return a.wouldValidate(ctx, suite, f.in)
+	}
 	v := validation{V: shape, Environment: env.Name, Suite: want.Suite}
 	if ok {
 		v.Incident = f.id
@@ -88,6 +93,20 @@ func (a *app) validate(ctx context.Context, want state.Validate) error {
 		return err
 	}
 	return a.validated(v)
+}
+
+// wouldValidate says what a suite would ask and run.
+func (a *app) wouldValidate(ctx context.Context, s steps.Suite, in *state.Incident) error {
+	if in == nil {
+		in = new(state.Incident)
+	} else { // whose keeper can compare
+		s.Compare = func(context.Context, steps.Job) (steps.Outcome, error) { return steps.Outcome{}, nil }
+	}
+	plan, err := s.Preview(ctx, steps.Job{Incident: in, Now: a.now})
+	if err != nil {
+		return err
+	}
+	return a.foreseen(foresight{Plan: []planned{{Item: s.Name, Title: "in " + s.Environment.Name, Commands: plan.Commands}}})
 }
 
 // secretsOf is what must not be shown of a runbook's world.

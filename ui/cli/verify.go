@@ -273,14 +273,19 @@ func (v *verifying) print() error {
 	v.head()
 	for _, p := range v.report.Probes {
 		at := "pulls nothing"
-		if p.Reaction > 0 {
+		switch {
+		case p.Reaction > 0 && p.ByRank > 0:
+			at = "at worst " + p.Reaction.String() + ", by rank " + p.ByRank.String()
+		case p.Reaction > 0:
 			at = "reaction at worst " + p.Reaction.String()
+		case p.ByRank > 0:
+			at = "by rank at worst " + p.ByRank.String()
 		}
 		covers := p.Covers
 		if covers == "" {
 			covers = "–"
 		}
-		_, _ = fmt.Fprintf(v.out, "  %-13s %-24s %-22s %s\n", covers, state.Clean(p.Name), at, state.Clean(p.Query))
+		_, _ = fmt.Fprintf(v.out, "  %-13s %-24s %-28s %s\n", covers, state.Clean(p.Name), at, state.Clean(p.Query))
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type verified struct {
 	Environment string         `json:"environment"`
 	Duration    state.Duration `json:"duration"`
 	Reaction    state.Duration `json:"worst_case_reaction"` // incident time; 0: no probe can say crit
+	ByRank      state.Duration `json:"worst_case_reaction_by_rank,omitempty"`
 	Target      string         `json:"rollback_to,omitempty"`
 	NoRollback  string         `json:"no_rollback,omitempty"` // why nothing would be rolled back
 	Probes      []verifiedOf   `json:"probes"`
@@ -44,6 +45,7 @@ type verifiedOf struct {
 	Every    state.Duration `json:"every"`
 	Reach    state.Duration `json:"reach,omitempty"`
 	Reaction state.Duration `json:"worst_case_reaction,omitempty"`
+	ByRank   state.Duration `json:"worst_case_reaction_by_rank,omitempty"`
 	Readings int            `json:"readings"`
 	Last     *state.Sample  `json:"last,omitempty"`
 }
@@ -73,9 +75,11 @@ func (v *verifying) begin() {
 	r.Probes, r.Uncovered = nil, slices.Clone(state.Covered)
 	all := v.judged()
 	r.Reaction = steps.Reaction(all)
+	r.ByRank = 0
 	for _, p := range all {
+		r.ByRank = max(r.ByRank, p.RankReaction)
 		r.Probes = append(r.Probes, verifiedOf{Name: p.Name, Kind: p.Kind, Query: p.Query, Covers: p.Covers, Warn: p.Warn, Crit: p.Crit, Below: p.Below,
-			Every: p.Every, Reach: p.Reach, Reaction: p.Reaction, Readings: v.watch.Taken(p.Name)})
+			Every: p.Every, Reach: p.Reach, Reaction: p.Reaction, ByRank: p.RankReaction, Readings: v.watch.Taken(p.Name)})
 		r.Uncovered = slices.DeleteFunc(r.Uncovered, func(c string) bool { return c == p.Covers })
 	}
 }
@@ -84,8 +88,13 @@ func (v *verifying) begin() {
 func (v *verifying) head() {
 	r := v.report
 	fast := "no probe can say crit"
-	if r.Reaction > 0 {
+	switch {
+	case r.Reaction > 0 && r.ByRank > 0:
+		fast = "worst-case reaction " + r.Reaction.String() + ", by rank " + r.ByRank.String()
+	case r.Reaction > 0:
 		fast = "worst-case reaction " + r.Reaction.String()
+	case r.ByRank > 0:
+		fast = "worst-case reaction by rank " + r.ByRank.String()
 	}
 	fmt.Fprintf(v.out, "%s of %s: %d probes for %s, %s\n", r.Environment, state.Clean(r.Service), len(r.Probes), r.Duration, fast)
 	if len(r.Uncovered) > 0 {
@@ -99,8 +108,8 @@ func (v *verifying) head() {
 	default:
 		fmt.Fprintf(v.out, "without --auto-rollback verify takes nothing back; the incident's own triggers stay armed, and R leads to %s\n", state.Clean(r.Target))
 	}
-	if r.Reaction.D() >= v.last {
-		fmt.Fprintf(v.out, "mind: a bad event in the last %s may not be seen: watch longer than that\n", r.Reaction)
+	if slow := max(r.Reaction, r.ByRank); slow.D() >= v.last {
+		fmt.Fprintf(v.out, "mind: a bad event in the last %s may not be seen: watch longer than that\n", slow)
 	}
 }
 
@@ -330,7 +339,7 @@ func (v *verifying) takenBack(ctx context.Context, s *session, scene *state.Scen
 		words.out = io.Discard // the report alone
 	}
 	want := undo{immediate: true}
-	err := words.followRollback(ctx, s, scene, want, sent)
+	err := words.followRollback(ctx, s, scene, want, scene.Incident.Seq, sent)
 	if errors.Is(err, errSilent) && ctx.Err() == nil {
 		err = words.rollbackHere(ctx, want)
 	}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -24,15 +22,11 @@ func (a *app) versionCommand() *cobra.Command {
 					}
 				}
 			}
-			if a.flags.json {
-				return json.NewEncoder(a.out).Encode(v)
-			}
 			line := "mayday " + v["version"]
 			if c := v["commit"]; c != "" {
 				line += " " + c
 			}
-			_, err := fmt.Fprintln(a.out, line, v["go"], v["platform"])
-			return err
+			return a.result(v, line+" "+v["go"]+" "+v["platform"])
 		},
 	}
 }

@@ -9,34 +9,57 @@ import (
 	"time"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // walker does items of the checklist in their order, as a client of whoever keeps the
 // incident, and says what happens as it happens.
 type walker struct {
 	a       *app
-	s       *session
+	rb      *runbook.Runbook
+	s       *session   // nil where it is only rehearsed
+	r       *rehearsal // of a dry run
 	scene   *state.Scene
 	checked []string                     // checks that whoever called has made
 	values  map[string]map[string]string // by item: a version, a ticket
 	again   map[string]bool              // items to run again though they are done
 	wait    bool                         // for the monitoring period too
+	signing time.Duration                // for a sign-off; real time
 	dry     bool                         // say what would be done, and do nothing
+	plans   []planned                    // what would be done
 }
 
-// walking opens a session that watches, and reads what has happened so far.
+// walking opens a session that watches, and reads what has happened so far; for a dry
+// run it only reads.
 func (a *app) walking(ctx context.Context, dry bool) (*walker, error) {
+	if dry {
+		r, err := a.rehearseOpen()
+		if err != nil {
+			return nil, err
+		}
+		return a.rehearsing(r), nil
+	}
 	s, err := a.join(ctx, "cli", true)
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{a: a, s: s, scene: state.NewScene(), values: map[string]map[string]string{}, again: map[string]bool{}, dry: dry}
+	if s.rb == nil {
+		return nil, errors.Join(noFiles("do this without the runbook: there is none here"), s.Close("the command is done"))
+	}
+	w := &walker{a: a, rb: s.rb, s: s, scene: state.NewScene(), values: map[string]map[string]string{}, again: map[string]bool{}}
 	for w.scene.Hello.Incident == "" || w.scene.Incident.Seq < w.scene.Hello.Head {
 		if err := w.next(ctx); err != nil {
 			return nil, errors.Join(err, s.Close("the command is done"))
 		}
 	}
 	return w, nil
+}
+
+// rehearsing is a walker of a dry run.
+func (a *app) rehearsing(r *rehearsal) *walker {
+	w := &walker{a: a, rb: r.rb, r: r, scene: state.NewScene(), values: map[string]map[string]string{}, again: map[string]bool{}, dry: true}
+	w.scene.Incident = r.Incident()
+	return w
 }
 
 // in is the incident as far as this process has seen it.
@@ -67,6 +90,11 @@ func (w *walker) next(ctx context.Context) error {
 
 // ask sends an intent, reading on meanwhile, and returns when what it did is seen.
 func (w *walker) ask(ctx context.Context, intent state.Intent) (state.Answer, error) {
+	if w.dry {
+		a, err := w.r.Do(ctx, w.r.actor, intent)
+		w.scene.Incident = w.r.Incident()
+		return a, err
+	}
 	type reply struct {
 		a   state.Answer
 		err error
@@ -108,6 +136,15 @@ func needsPerson(it *state.Item, why, do string) error {
 	return &state.Problem{Code: "needs-person", What: it.ID + " " + it.Title + " waits for a person", Why: why, Do: do}
 }
 
+// redo has items done again that are done; what was overridden or is not needed stays so.
+func (w *walker) redo(items ...string) {
+	for _, id := range items {
+		if it := w.in().Item(id); it != nil && it.Status == state.ItemDone {
+			w.again[id] = true
+		}
+	}
+}
+
 // walk does each of the items that is not settled yet.
 func (w *walker) walk(ctx context.Context, items ...string) error {
 	for _, id := range items {
@@ -124,14 +161,18 @@ func (w *walker) item(ctx context.Context, id string) error {
 		return nil
 	}
 	if w.dry {
-		return w.plan(ctx, it)
+		w.plan(ctx, it)
+		return nil
 	}
 	for b := w.in().Blocker(it); b != nil; b = w.in().Blocker(it) {
 		if w.coming(ctx, b) {
 			continue
 		}
 		if b.Kind == state.SignOff {
-			return w.unsigned(b)
+			if err := w.signed(ctx, b); err != nil {
+				return err
+			}
+			continue
 		}
 		return needsPerson(b, it.ID+" "+it.Title+" cannot begin before it is settled", "mayday show says where it stands; mayday opens the cockpit.")
 	}
@@ -150,6 +191,29 @@ func (w *walker) item(ctx context.Context, id string) error {
 
 func (w *walker) unsigned(it *state.Item) error {
 	return needsPerson(it, it.Help, "mayday approve --request asks for it; a reviewer runs: mayday approve --incident "+w.in().ID)
+}
+
+// signed waits for a sign-off as long as the command was told to.
+func (w *walker) signed(ctx context.Context, it *state.Item) error {
+	id, refusal := it.ID, w.unsigned(it)
+	soon, cancel := context.WithTimeout(ctx, w.signing)
+	defer cancel()
+	if w.signing > 0 && !w.a.flags.json {
+		fmt.Fprintf(w.a.err, "mayday: waits %s for %s %s\n", state.Duration(w.signing), id, state.Clean(it.Title))
+	}
+	err := w.until(soon, func(in *state.Incident) bool {
+		now := in.Item(id)
+		return now == nil || now.Status.Settled() || now.Status == state.ItemFailed
+	})
+	switch now := w.in().Item(id); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && soon.Err() == nil:
+		return err
+	case now != nil && !now.Status.Settled():
+		return refusal
+	}
+	return nil
 }
 
 // coming waits for what runs by itself, or has been started, and blocks the next item.
@@ -260,33 +324,34 @@ func (w *walker) takenBack(ctx context.Context) error {
 	return err
 }
 
-// plan says what an item would do. Nothing changes.
-func (w *walker) plan(ctx context.Context, it *state.Item) error {
-	fmt.Fprintf(w.a.out, "%s %s\n", it.ID, state.Clean(it.Title))
+// plan finds out what an item would do. Nothing changes.
+func (w *walker) plan(ctx context.Context, it *state.Item) {
+	p := planned{Item: it.ID, Title: it.Title}
+	defer func() { w.plans = append(w.plans, p) }()
 	if it.Kind != state.Action {
-		fmt.Fprintln(w.a.out, "    a person: "+state.Clean(it.Help+it.Ask))
-		return nil
+		p.Person = it.Help + it.Ask
+		return
 	}
 	if b := w.in().Blocker(it); b != nil {
-		fmt.Fprintf(w.a.out, "    after %s %s\n", b.ID, state.Clean(b.Title))
-		return nil
+		p.After = b.ID + " " + b.Title
+		return
 	}
 	a, err := w.ask(ctx, state.Preview{Item: it.ID, Values: w.values[it.ID]})
 	if err != nil {
-		fmt.Fprintln(w.a.out, "    cannot be foreseen: "+state.Clean(state.AsProblem(err).Error()))
-		return nil
+		p.Problem = state.AsProblem(err).Error()
+		return
 	}
-	for _, l := range a.Lines {
-		fmt.Fprintln(w.a.out, "    $ "+state.Clean(l))
-	}
-	for l := range strings.Lines(a.Text) {
-		fmt.Fprintln(w.a.out, "    "+state.CleanLines(strings.TrimRight(l, "\n")))
-	}
-	return nil
+	p.Commands, p.Text = a.Lines, a.Text
 }
 
 // close ends the command: where this process kept the incident, the messages go out
-// first, and who was not told is named.
+// first, and who was not told is named. A dry run prints what it found.
 func (w *walker) close(ctx context.Context, err error) error {
+	if w.dry {
+		if err != nil {
+			return err
+		}
+		return w.a.foreseen(foresight{Would: w.r.would(), Plan: w.plans})
+	}
 	return w.a.leave(ctx, w.s, err)
 }

@@ -204,7 +204,7 @@ func reach(rb *runbook.Runbook) func(state.Probe) state.Duration {
 const printed = 4 << 10
 
 // commands runs the commands of probes as it runs those of steps: in a process group
-// of their own that ends with the time-out. What the runbook puts into a command's
+// of their own that ends with the command or the time-out. What the runbook puts into a command's
 // environment is looked up here, by the probe's name, so that no journal holds it.
 func commands(rb *runbook.Runbook, redact *shell.Redactor) command.Run {
 	of := map[string]*runbook.Command{}
@@ -212,7 +212,7 @@ func commands(rb *runbook.Runbook, redact *shell.Redactor) command.Run {
 		of[p.Name] = p.Command
 	}
 	return func(ctx context.Context, p state.Probe) (command.Result, error) {
-		spec := shell.Spec{Args: p.Args, Env: p.Env, Redact: redact, Keep: printed}
+		spec := shell.Spec{Args: p.Args, Env: p.Env, Redact: redact, Keep: printed, Sweep: true}
 		if c := of[p.Name]; c != nil {
 			spec.Dir = c.Dir
 			for name, value := range c.Env {

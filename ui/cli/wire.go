@@ -24,7 +24,7 @@ import (
 	"mayday/steps/kube"
 	"mayday/steps/repo"
 	"mayday/steps/shell"
-	"mayday/ui/report"
+	"mayday/steps/signers"
 )
 
 // me says who runs this process.
@@ -67,9 +67,10 @@ func (k *kept) Close(why string) error {
 	return k.err
 }
 
-// strategies wires what can deploy and undo for a runbook.
-func strategies(rb *runbook.Runbook, redact *shell.Redactor) map[string]steps.Strategy {
-	out := kube.Strategies(kube.Connect, health.Traffic{}, kube.Preview{Environments: rb.Environments, Checker: checker{}}, configKey)
+// strategies wires what can deploy and undo for a runbook. keys are those of an
+// incident's hashes of ConfigMaps and Secrets.
+func strategies(rb *runbook.Runbook, redact *shell.Redactor, keys kube.Keys) map[string]steps.Strategy {
+	out := kube.Strategies(kube.Connect, health.Traffic{}, kube.Preview{Environments: rb.Environments, Checker: checker{}}, keys)
 	fences := ""
 	if home, err := journal.Home(); err == nil { // without one, the strategy says so
 		fences = filepath.Join(home, "fences")
@@ -101,24 +102,24 @@ func newTools(rb *runbook.Runbook) (tools, error) {
 		return tools{}, err
 	}
 	redact := shell.NewRedactor(slices.Concat(post.Secrets(), prom.Secrets(rb.Prometheus.HTTP), prom.Secrets(rb.Alertmanager.HTTP), shell.EnvSecrets(os.Environ()))...)
-	return tools{post, redact, strategies(rb, redact)}, nil
+	return tools{post, redact, strategies(rb, redact, configKey)}, nil
 }
 
 // keep opens an incident's journal as its keeper and starts the Engine behind its
 // socket. journal.ErrKept (errors.Is) if another process keeps it.
-func keep(folder string, rb *runbook.Runbook, t tools, via string, now func() time.Time) (*kept, error) {
+func keep(folder string, rb *runbook.Runbook, t tools, via string, urgent *state.Fire, now func() time.Time) (*kept, error) {
 	j, events, err := journal.Open(folder)
 	if err != nil {
 		return nil, err
 	}
 	k := &kept{journal: j}
-	if err := k.start(folder, rb, t, via, events, now); err != nil {
+	if err := k.start(folder, rb, t, via, urgent, events, now); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
 	return k, nil
 }
 
-func (k *kept) start(folder string, rb *runbook.Runbook, t tools, via string, events []state.Event, now func() time.Time) error {
+func (k *kept) start(folder string, rb *runbook.Runbook, t tools, via string, urgent *state.Fire, events []state.Event, now func() time.Time) error {
 	events, err := k.importSpool(folder, events)
 	if err != nil {
 		return err
@@ -138,15 +139,14 @@ func (k *kept) start(folder string, rb *runbook.Runbook, t tools, via string, ev
 	background = append(background,
 		func(ctx context.Context, e *steps.Engine) error { return hub.Run(ctx, e.Observe) },
 		func(ctx context.Context, e *steps.Engine) error { return outbox.Run(ctx, e) })
-	k.engine, err = steps.NewEngine(steps.Options{
-		Journal: k.journal, History: events, Runbook: rb, Actions: actions(rb, t.post, t.redact, folder), Strategies: t.strategies,
-		Traffic: health.Traffic{}, Checker: checker{}, Messenger: t.post, Samples: k.samples, Past: past,
-		Output:   func(run string) (io.WriteCloser, error) { return journal.OutputFile(folder, run) },
-		Redact:   t.redact.Text,
-		Evidence: filepath.Join(folder, journal.EvidenceDir), Actor: actor, Now: now, Clock: clock,
-		Probes: hub.Set, Reach: reach(rb), Background: background,
-	})
-	if err != nil {
+	o := engineOptions(folder, rb, t, actor, now)
+	o.Journal, o.History, o.Samples, o.Past = k.journal, events, k.samples, past
+	o.Output = func(run string) (io.WriteCloser, error) { return journal.OutputFile(folder, run) }
+	o.Probes, o.Background, o.Urgent = hub.Set, background, urgent
+	o.Papers = func(in *state.Incident, events []state.Event) ([]state.Evidence, error) {
+		return writePapers(folder, in, events)
+	}
+	if k.engine, err = steps.NewEngine(o); err != nil {
 		return err
 	}
 	if err := k.engine.Start(); err != nil {
@@ -165,6 +165,24 @@ func (k *kept) start(folder string, rb *runbook.Runbook, t tools, via string, ev
 		return errors.Join(err, k.engine.Close("could not listen"))
 	}
 	return nil
+}
+
+// signersOf is whose signatures approve a change, nil where approvals need none.
+func signersOf(rb *runbook.Runbook) steps.Signers {
+	if s := signers.New(rb); s != nil {
+		return s
+	}
+	return nil // and not a *Signers that is nil
+}
+
+// engineOptions is what every Engine of an incident is wired with, be it that it only
+// rehearses.
+func engineOptions(folder string, rb *runbook.Runbook, t tools, actor state.Actor, now func() time.Time) steps.Options {
+	return steps.Options{
+		Runbook: rb, Actions: actions(rb, t.post, t.redact, folder), Strategies: t.strategies,
+		Traffic: health.Traffic{}, Checker: checker{}, Signers: signersOf(rb), Messenger: t.post, Redact: t.redact.Text,
+		Evidence: filepath.Join(folder, journal.EvidenceDir), Actor: actor, Now: now, Clock: clockOf(rb), Reach: reach(rb),
+	}
 }
 
 // actions wires what each item runs.
@@ -188,19 +206,16 @@ func actions(rb *runbook.Runbook, post *comms.Post, redact *shell.Redactor, fold
 	return out
 }
 
-// writeReport makes the report from the journal as it stands on the disk.
+// writeReport makes the papers from the journal as it stands on the disk; the
+// invitation is step 18's.
 func writeReport(folder string, job steps.Job) (steps.Outcome, error) {
 	events, _, err := journal.Read(folder)
 	if err != nil {
 		return steps.Outcome{}, err
 	}
-	name := filepath.Join(journal.ReportDir, "report.md")
-	text := report.Markdown(job.Incident, events)
-	if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
-		return steps.Outcome{}, fmt.Errorf("write the report: %w", err)
-	}
+	papers, err := writePapers(folder, job.Incident, events)
 	return steps.Outcome{Summary: fmt.Sprintf("%d events", len(events)),
-		Evidence: []state.Evidence{{Name: "report", Value: fmt.Sprintf("%d bytes", len(text)), File: name}}}, nil
+		Evidence: slices.DeleteFunc(papers, func(e state.Evidence) bool { return e.Name == steps.PaperInvitation })}, err
 }
 
 // checker makes the runbook's HTTP checks.

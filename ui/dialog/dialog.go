@@ -61,6 +61,9 @@ const (
 type Line struct {
 	Tone Tone
 	Text string
+	// Indent is where text that does not fit goes on, in cells, if that is not under its
+	// first letter: under the second column of a table. At most a third of the window.
+	Indent int
 }
 
 // Spec says what a dialog is. Only Title is needed.
@@ -102,6 +105,7 @@ type Dialog struct {
 	page    int    // height of the body as last drawn
 	loading string // what is being waited for; nothing can be submitted
 	why     string // why the last try to submit was refused
+	held    string // what the keys do instead of the dialog's, if anything
 }
 
 type field struct {
@@ -127,12 +131,7 @@ func newField(t *theme.Theme, f Field) *field {
 	case Text:
 		x.line = textinput.New()
 		x.line.Prompt, x.line.Placeholder, x.line.CharLimit = "", f.example(), 2000
-		st := textinput.Styles{} // a cursor that does not blink
-		if !t.Plain {
-			faint := lipgloss.NewStyle().Foreground(t.Hint)
-			st.Focused.Placeholder, st.Blurred.Placeholder = faint, faint
-		}
-		x.line.SetStyles(st)
+		x.line.SetStyles(lineStyles(t))
 		x.line.SetValue(f.Value)
 		x.line.CursorEnd()
 	case Area:
@@ -151,6 +150,26 @@ func newField(t *theme.Theme, f Field) *field {
 		}
 	}
 	return x
+}
+
+// lineStyles are those of a line that is typed into, with a cursor that does not blink.
+func lineStyles(t *theme.Theme) textinput.Styles {
+	st := textinput.Styles{}
+	if !t.Plain {
+		faint := lipgloss.NewStyle().Foreground(t.Hint)
+		st.Focused.Placeholder, st.Blurred.Placeholder = faint, faint
+	}
+	return st
+}
+
+// SetTheme changes the colours.
+func (d *Dialog) SetTheme(t *theme.Theme) {
+	d.t = t
+	for _, f := range d.fields {
+		if f.Kind == Text {
+			f.line.SetStyles(lineStyles(t))
+		}
+	}
 }
 
 // example is the hint of an empty field, which must not look like something filled in.
@@ -215,6 +234,10 @@ func (d *Dialog) SetIntro(lines ...string) { d.spec.Intro = lines }
 
 // Wait says what the dialog waits for; until "" nothing can be submitted.
 func (d *Dialog) Wait(what string) { d.loading = what }
+
+// Hold says what enter and esc do instead of what they do here, until "": somebody else
+// takes them first.
+func (d *Dialog) Hold(what string) { d.held = what }
 
 // Refuse takes the submit button away: what was asked for is not possible, as the
 // body says.

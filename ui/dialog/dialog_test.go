@@ -18,7 +18,7 @@ import (
 var now = uitest.Start
 
 func form() Spec {
-	return Spec{Title: "Status update", Intro: []string{"Guidance."}, Body: []Line{{Command, "git push"}, {Diff, "+new"}}, Button: "send", Fields: []Field{
+	return Spec{Title: "Status update", Intro: []string{"Guidance."}, Body: []Line{{Tone: Command, Text: "git push"}, {Tone: Diff, Text: "+new"}}, Button: "send", Fields: []Field{
 		{Name: "to", Label: "To", Kind: Choice, Options: []Option{{Value: "team"}, {Value: "customers"}}},
 		{Name: "eta", Label: "Expected", Required: true},
 		{Name: "text", Label: "Message", Kind: Area},
@@ -126,7 +126,7 @@ func TestPaste(t *testing.T) {
 func TestScroll(t *testing.T) {
 	s := Spec{Title: "Diff", Wide: true}
 	for i := range 100 {
-		s.Body = append(s.Body, Line{Diff, fmt.Sprintf("+line %d", i)})
+		s.Body = append(s.Body, Line{Tone: Diff, Text: fmt.Sprintf("+line %d", i)})
 	}
 	d := make1(s)
 	d.View(80, 20)
@@ -145,7 +145,7 @@ func TestFitsAnywhere(t *testing.T) {
 	for range 500 {
 		s := Spec{Title: uitest.Junk(r), Intro: []string{uitest.Junk(r), strings.Repeat("word ", r.IntN(60))}, Button: "go", Wide: r.IntN(2) == 0, Danger: r.IntN(2) == 0}
 		for range r.IntN(30) {
-			s.Body = append(s.Body, Line{Tone(r.IntN(6)), uitest.Junk(r)})
+			s.Body = append(s.Body, Line{Tone: Tone(r.IntN(6)), Text: uitest.Junk(r)})
 		}
 		for i := range r.IntN(4) {
 			s.Fields = append(s.Fields, Field{Name: fmt.Sprint(i), Label: uitest.Junk(r), Kind: Kind(i % 3),
@@ -163,5 +163,30 @@ func TestFitsAnywhere(t *testing.T) {
 			t.Fatalf("%dx%d does not fit into %dx%d", bw, bh, w, h)
 		}
 		uitest.Exact(t, fmt.Sprint(w, "x", h), v, bw, bh)
+	}
+}
+
+// What does not fit goes on under its column, or under its first letter.
+func TestLinesHang(t *testing.T) {
+	d := make1(Spec{Title: "Keys", Body: []Line{{Text: "i    the messages: how each fares, whom to call where one did not arrive", Indent: 5},
+		{Text: "  Deployment app-stable: v1.2.3 6/6 ready"}, {Tone: Command, Text: "git push origin hotfix/about-one-login-in-twelve"}}})
+	got := ansi.Strip(d.View(44, 20))
+	for _, want := range []string{"│ i    the messages: how each fares, whom  │", "│      to call where one did not arrive    │",
+		"│   Deployment app-stable: v1.2.3 6/6      │", "│   ready                                  │", "│   git push origin                        │", "│   hotfix/about-one-login-in-twelve       │"} {
+		if !strings.Contains(strings.NewReplacer("┃", "│").Replace(got), want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// A message that is about to be sent does not look whole where it is not.
+func TestAnAreaSaysThatThereIsMore(t *testing.T) {
+	d := make1(Spec{Title: "Update", Button: "send", Fields: []Field{{Name: "text", Label: "Message", Kind: Area}}})
+	d.SetValue("text", "one\ntwo\nthree\nfour\nfive\nsix")
+	if s := ansi.Strip(d.View(60, 30)); strings.Contains(s, "longer than is shown") || !strings.Contains(s, "six") {
+		t.Errorf("there is room for all:\n%s", s)
+	}
+	if s := ansi.Strip(d.View(60, 9)); !strings.Contains(s, "Message, longer than is shown") || strings.Contains(s, "six") {
+		t.Errorf("there is no room for all:\n%s", s)
 	}
 }

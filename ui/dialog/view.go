@@ -75,11 +75,25 @@ func (d *Dialog) bodyLines(w int) []string {
 				indent, st, text = "", d.t.Strong, said
 			}
 		}
-		for _, part := range theme.Wrap(text, max(w-len(indent), 1)) {
+		hang := min(max(l.Indent, len(text)-len(strings.TrimLeft(text, " "))), w/3)
+		for i, part := range hanging(text, max(w-len(indent), 1), hang) {
+			if i > 0 {
+				part = theme.Blank(hang) + part
+			}
 			out = append(out, indent+st.Render(part))
 		}
 	}
 	return out
+}
+
+// hanging wraps text so that all lines but the first leave hang cells free.
+func hanging(text string, w, hang int) []string {
+	lines := theme.Wrap(text, w)
+	if hang <= 0 || len(lines) < 2 {
+		return lines
+	}
+	rest := strings.TrimLeft(strings.TrimPrefix(text, lines[0]), " ")
+	return append(lines[:1], theme.Wrap(rest, max(w-hang, 1))...)
 }
 
 // safe is theme.Safe that keeps the spaces inside a line: diffs and tables need them.
@@ -140,6 +154,9 @@ func (d *Dialog) fieldLines(w int) (lines []string, focus int) {
 		if f.Required {
 			name += " (needed)"
 		}
+		if f.Kind == Area && f.lines(w) > f.area.Height() {
+			name += ", longer than is shown"
+		}
 		lines = append(lines, mark+label.Render(theme.Cut(name, w-2)))
 		switch f.Kind {
 		case Text:
@@ -169,26 +186,33 @@ func (d *Dialog) growAreas(w, room int) {
 		if f.Kind != Area {
 			continue
 		}
-		need := 1
-		for _, l := range strings.Split(f.area.Value(), "\n") {
-			need += theme.Width(l)/max(w-3, 1) + 1
-		}
+		need := f.lines(w) + 1
 		f.area.SetHeight(1)
 		lines, _ := d.fieldLines(w)
 		f.area.SetHeight(max(min(need, room-len(lines)+1), 3))
 	}
 }
 
+// lines is about how many lines an area's text takes.
+func (f *field) lines(w int) (n int) {
+	for _, l := range strings.Split(f.area.Value(), "\n") {
+		n += theme.Width(l)/max(w-3, 1) + 1
+	}
+	return n
+}
+
 // options are the answers one below the other; at is the line of the chosen one.
 func (d *Dialog) options(f *field, on bool, w int) (out []string, at int) {
-	widest := 0
+	widest, helped := 0, 0
 	for _, o := range f.Options {
-		widest = max(widest, theme.Width(o.label()))
+		widest, helped = max(widest, theme.Width(o.label())), max(helped, theme.Width(theme.Safe(o.Help)))
 	}
 	if line, ok := d.inline(f, on, w); ok {
 		return []string{line}, 0
 	}
-	col := min(widest, max(w-6, 1))
+	// What an answer means has at least a third of the line: a long name must not push
+	// "not delivered" out of sight.
+	col := min(widest, max(w-6-min(helped, w/3), 1))
 	for i, o := range f.Options {
 		mark, st := theme.Circle, d.t.Past
 		if i == f.choice {
@@ -241,6 +265,9 @@ func (o Option) label() string {
 
 // foot is the refusal, where there is one, and the line of keys.
 func (d *Dialog) foot(w int) []string {
+	if d.held != "" {
+		return []string{d.t.BadStrong.Render(theme.Cut(d.held, w))}
+	}
 	var keys []string
 	key := func(k, what string) { keys = append(keys, d.t.Key.Render(k)+" "+d.t.Past.Render(what)) }
 	onButton := d.focus >= len(d.fields)

@@ -172,7 +172,8 @@ func counted(p *state.Probe) bool {
 func logged(p *state.Probe) bool { return p.Kind == "log" || p.Kind == "pod-log" }
 
 // notes are what stands between sparkline and verdict, the weightiest first.
-func (b *board) notes(p *state.Probe, r reading) []string {
+func (b *board) notes(i int) []string {
+	p, r := &b.probes[i], b.read[i]
 	var out []string
 	add := func(s string) {
 		if s != "" {
@@ -197,10 +198,13 @@ func (b *board) notes(p *state.Probe, r reading) []string {
 	}
 	if o, x, ok := b.named(p.Compare); ok && x.has && x.Verdict.Known() {
 		add(suffix(o, p) + " " + theme.Safe(state.Quantity(x.Value, o.Unit)))
+	} else if old, ok := r.Part(p.Old); ok && p.New != "" && old.Verdict.Known() {
+		add(theme.Safe(p.Old + " " + state.Quantity(old.Value, p.Unit)))
 	} else if was, ok := b.s.Incident.Before[p.Name]; ok && was.Verdict.Known() && p.Kind == "prometheus" {
 		add("before " + theme.Safe(state.Quantity(was.Value, p.Unit)))
 	}
-	add(theme.Safe(p.Text()))
+	now, _, _ := b.against(i)
+	add(theme.Safe(now.Text()))
 	return out
 }
 

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ func (p *Pane) detail(b *board, w, h int) []string {
 	}
 	if !counted(x) {
 		k := chart.Spark{Window: p.window(b).Still(w), Hold: x.StaleAt.D()}
-		out := []string{p.caption(b, i, -1), k.Dots(b.s.Series[x.Name], w, p.t), p.t.Past.Render(theme.Cut(theme.Safe(x.Query), w))}
+		out := append(p.caption(b, i, -1, w), k.Dots(p.samples(b.s.Series[x.Name]), w, p.t), p.t.Past.Render(theme.Cut(theme.Safe(x.Query), w)))
 		if text := theme.Safe(r.Text); text != "" {
 			out = append(out, p.t.Past.Render(theme.Cut(text, w)))
 		}
@@ -33,7 +34,8 @@ func (p *Pane) detail(b *board, w, h int) []string {
 		return append(append(out, ""), p.chart(b, i, -1, w, h-len(out)-1)...)
 	}
 	main, old := b.pair(i)
-	out := append([]string{p.caption(b, main, old)}, p.reason(r, w, h-1)...)
+	out := p.caption(b, main, old, w)
+	out = append(out, p.reason(r, w, h-len(out))...)
 	if table := p.versions(b, main, old, w); len(table) > 0 && h-len(out)-len(table) >= roomy {
 		out = append(out, table...)
 	}
@@ -43,52 +45,43 @@ func (p *Pane) detail(b *board, w, h int) []string {
 // Lines of a chart: the fewest, and those that it keeps beside a table of versions.
 const leastChart, roomy = 4, 10
 
-// chart draws one probe's line, and over it its partner's.
+// chart draws one probe's line, or one for each label that it keeps apart, over its
+// partner's.
 func (p *Pane) chart(b *board, main, old, w, h int) []string {
 	x := &b.probes[main]
 	l := chart.Line{Window: p.window(b), Axis: p.t.Border, Text: p.t.Past,
 		Label: func(v float64) string { return theme.Safe(state.Quantity(v, x.Unit)) }}
 	key := lineKey{unit: x.Unit, main: p.version(b, main)}
-	var set []chart.Samples
-	add := func(i, slot int, v version) {
-		q := &b.probes[i]
-		key.hold[slot] = max(q.StaleAt.D(), 4*q.Every.D())
-		l.Series = append(l.Series, chart.Series{Samples: v.series, Style: v.style, Hold: key.hold[slot]})
-		set = append(set, v.series)
-	}
 	if old >= 0 {
 		key.old = p.version(b, old)
-		add(old, 1, key.old)
 	}
-	add(main, 0, key.main)
+	var set []chart.Samples
+	for _, s := range p.strands(b, main, old) {
+		l.Series, set = append(l.Series, s.Series), append(set, s.Samples)
+		key.strands += s.Style.Render(s.label+" ") + s.Hold.String()
+	}
 	_, top := chart.Range(l.Window, nil, set...)
-	limits := p.limits(x, top)
-	values := make([]float64, len(limits))
-	for i := range limits {
-		values[i] = limits[i].Value
+	l.Limits = p.limits(b, main, old, top)
+	var values []float64
+	for _, limit := range l.Limits {
+		if limit.Course != nil {
+			set = append(set, limit.Course)
+		} else {
+			values = append(values, limit.Value)
+		}
+		key.limits += fmt.Sprint(limit.Label, limit.Value, limit.Hold, " ")
 	}
 	l.Lo, l.Hi = chart.Range(l.Window, values, set...)
 	if x.Unit == "ratio" && l.Hi > 1 && top <= 1.2 {
 		l.Hi = 1 // there is no login success of 120 %
 	}
-	l.Limits, l.Marks = limits, p.marks(b)
+	l.Marks = p.marks(b)
 	return p.draw(l, key, w, h)
 }
 
-// limits gives the thresholds that lie near enough to the data to be drawn: one
-// far above would press the data flat.
-func (p *Pane) limits(x *state.Probe, hi float64) []chart.Limit {
-	var out []chart.Limit
-	for i, v := range []*float64{x.Warn, x.Crit} {
-		if v != nil && *v <= 3*hi {
-			out = append(out, chart.Limit{Value: *v, Style: []theme.Style{p.t.Warn, p.t.Bad}[i]})
-		}
-	}
-	return out
-}
-
-// caption says what the chart shows: "error rate  new 0.42 %  old 8.1 %  last 15 min  warn 1 %".
-func (p *Pane) caption(b *board, i, old int) string {
+// caption says what the chart shows: "error rate  new 0.42 %  old 8.1 %  last 15 min  warn 1 %",
+// and where that is longer than w what it is measured against in a line of its own.
+func (p *Pane) caption(b *board, i, old, w int) []string {
 	main, r := &b.probes[i], b.read[i]
 	name := theme.Safe(main.Name)
 	said := func(q *state.Probe, r reading) string { return p.line(q, r).Render(value(q, r)) }
@@ -110,13 +103,11 @@ func (p *Pane) caption(b *board, i, old int) string {
 		out += "  " + strings.TrimRight(p.verdict(b, r), " ")
 	}
 	out += p.t.Past.Render("  last " + theme.Span(p.Span()))
-	for i, v := range []*float64{main.Warn, main.Crit} {
-		if v != nil {
-			out += p.t.Past.Render("  ") + []theme.Style{p.t.Warn, p.t.Bad}[i].Render([]string{"warn", "crit"}[i]) +
-				p.t.Past.Render(" "+theme.Safe(state.Quantity(*v, main.Unit)))
-		}
+	against := p.thresholds(b, i)
+	if theme.Width(out)+theme.Width(against) > w && main.IsRelative() {
+		return []string{out, against}
 	}
-	return out
+	return []string{out + against}
 }
 
 // reason says in full why a probe says nothing; the table has no room for it.

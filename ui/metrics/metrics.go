@@ -124,7 +124,7 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 	p.attend(b, rows)
 	iw, ih := theme.Inner(w, h)
 	if p.full && len(rows) > 0 {
-		return p.t.Box(p.title(b), p.counts(b), p.detail(b, iw, ih), w, h, focused)
+		return p.t.Box(p.title(b, w), p.counts(b), p.detail(b, iw, ih), w, h, focused)
 	}
 	table, chart := split(len(rows), ih)
 	p.scroll(table)
@@ -144,7 +144,7 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 		body = append(body, "")
 		body = append(body, p.detail(b, iw, chart)...)
 	}
-	return p.t.Box(p.title(b), p.counts(b), body, w, h, focused)
+	return p.t.Box(p.title(b, w), p.counts(b), body, w, h, focused)
 }
 
 // split shares the height between the table and, after an empty line, the chart.
@@ -231,13 +231,13 @@ func (p *Pane) scroll(rows int) {
 }
 
 // title says how the source does and how late a gate may notice.
-func (p *Pane) title(b *board) string {
+func (p *Pane) title(b *board, w int) string {
 	var parts []string
 	if src := b.source(); src != "" {
 		parts = append(parts, src)
 	}
-	if r := b.s.Incident.Reaction.D(); r > 0 {
-		parts = append(parts, "worst-case reaction "+theme.Span(r))
+	if r := theme.Reaction(b.s.Incident, w < 90); r != "" {
+		parts = append(parts, r)
 	}
 	return p.t.Head("Metrics", strings.Join(parts, ", "))
 }

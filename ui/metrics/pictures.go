@@ -58,10 +58,10 @@ func (p *Pane) spark(b *board, i, w int) string {
 	p.drawn.drawn++
 	var text string
 	if key.dots {
-		text = k.Dots(key.self.series, w, p.t)
+		text = k.Dots(p.samples(key.self.series), w, p.t)
 	} else {
-		k.Lo, k.Hi = chart.Range(k.Window, nil, key.self.series, key.peer.series)
-		text = key.self.style.Render(k.Draw(key.self.series, w))
+		k.Lo, k.Hi = chart.Range(k.Window, nil, p.samples(key.self.series), p.samples(key.peer.series))
+		text = key.self.style.Render(k.Draw(p.samples(key.self.series), w))
 	}
 	p.drawn.sparks[x.Name] = spark{key, text}
 	return text
@@ -76,9 +76,9 @@ func (p *Pane) version(b *board, i int) version {
 type lineKey struct {
 	theme     *theme.Theme
 	main, old version
-	hold      [2]time.Duration
+	strands   string // their labels, looks and holds
 	layout    chart.Layout
-	limits    [2]chart.Limit
+	limits    string
 	marks     string
 	unit      string
 }
@@ -89,7 +89,6 @@ func (p *Pane) draw(l chart.Line, key lineKey, w, h int) []string {
 	for _, m := range l.Marks {
 		key.marks += m.Label + m.At.String()
 	}
-	copy(key.limits[:], l.Limits)
 	if p.drawn.lines == nil || p.drawn.chart != key {
 		p.drawn.chart, p.drawn.lines = key, l.Draw(w, h)
 		p.drawn.drawn++

@@ -56,7 +56,7 @@ func (p *Pane) row(b *board, i int, c columns, w int) string {
 	verdict := p.verdict(b, r)
 	room := w - theme.Width(line)
 	if c.notes > 0 {
-		note := join(b.notes(x, r), room-theme.Width(verdict)-2)
+		note := join(b.notes(i), room-theme.Width(verdict)-2)
 		verdict = p.t.Past.Render(note) + "  " + verdict
 	}
 	return line + theme.FitLeft(verdict, room)

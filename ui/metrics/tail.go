@@ -13,7 +13,7 @@ import (
 // marked. Only lines that came with samples are known: the last few of each reading.
 func (p *Pane) tail(b *board, i, w, h int) []string {
 	x, r := &b.probes[i], b.read[i]
-	out := []string{p.caption(b, i, -1), p.t.Past.Render(theme.Cut(theme.Safe(x.Query+"  lines with "+x.Pattern), w))}
+	out := append(p.caption(b, i, -1, w), p.t.Past.Render(theme.Cut(theme.Safe(x.Query+"  lines with "+x.Pattern), w)))
 	if h >= 14 {
 		out = append(out, p.chart(b, i, -1, w, h/3)...)
 	}

@@ -19,10 +19,10 @@ type course struct {
 func (p *Pane) course(b *board, i int, label string) course {
 	x := &b.probes[i]
 	var values []float64
-	s := b.s.Series[x.Name]
+	s := p.labelled(b.s.Series[x.Name], label)
 	start := b.now.Add(-p.Span())
 	for j := s.Len() - 1; j >= 0; j-- {
-		y := part(s.At(j), label)
+		y := s.At(j)
 		if y.At.Before(start) {
 			break
 		}
@@ -82,6 +82,9 @@ func (p *Pane) versions(b *board, main, old, w int) []string {
 		cells := []string{name, value(x, r), theme.Dash, theme.Dash, theme.Dash, strconv.Itoa(c.n)}
 		if c.n > 0 {
 			cells[2], cells[3] = says(c.median), says(c.worst)
+		}
+		if p.zoom > longest {
+			cells[5] = theme.Dash // of what is remembered, not of readings
 		}
 		if was, ok := b.s.Incident.Before[x.Name]; ok && part(was, label).Verdict.Known() {
 			cells[4] = says(part(was, label).Value)

@@ -162,7 +162,7 @@ func (r *runner) run(it *state.Item) {
 }
 
 const help = `Commands: a number answers the question. next asks again. R rolls back, fire runs it now, c stops it.
-note TEXT, update TEXT, ack, escalate, status, goto ITEM, attempt (after a rollback), help, quit.`
+note TEXT, update TEXT, ack, escalate, status, playbook, goto ITEM, attempt (after a rollback), help, quit.`
 
 // line takes a typed line. R works whatever is being asked.
 func (r *runner) line(line string) {
@@ -188,7 +188,7 @@ func (r *runner) line(line string) {
 
 func isCommand(w string) bool {
 	switch w {
-	case "help", "quit", "status", "next", "ack", "escalate", "attempt":
+	case "help", "quit", "status", "playbook", "next", "ack", "escalate", "attempt":
 		return true
 	}
 	return false
@@ -215,6 +215,8 @@ func (r *runner) command(word, rest string) {
 		r.do(state.NewAttempt{})
 	case "status":
 		r.status()
+	case "playbook":
+		r.playbook()
 	case "goto":
 		if it := r.scene.Incident.Item(rest); it != nil {
 			r.want = nil
@@ -255,4 +257,29 @@ func (r *runner) status() {
 			r.print("%s: %s, %s", p.Name, text, x.Verdict)
 		}
 	}
+}
+
+// playbook reads the playbook out, with what is late.
+func (r *runner) playbook() {
+	in := r.scene.Incident
+	now := r.scene.Hello.Clock.At(r.o.Now())
+	if len(in.Playbook) == 0 {
+		r.print("%s has no playbook.", in.Severity)
+		return
+	}
+	for i := range in.Playbook {
+		ph := &in.Playbook[i]
+		when := "from " + ph.From.Format("15:04")
+		if !ph.Due.IsZero() {
+			when += ", due by " + ph.Due.Format("15:04")
+		}
+		if in.Open() && ph.Late(now) {
+			when += ", overdue"
+		}
+		r.print("%s, %s: %d of %d done.", ph.Name, when, ph.Settled(), len(ph.Items))
+		for _, it := range ph.Items {
+			r.print("  %s %s: %s.", it.ID, it.Title, it.Status)
+		}
+	}
+	r.print("goto ITEM ticks one.")
 }

@@ -29,7 +29,12 @@ func (p *Pane) rollback(in *state.Incident, now time.Time, w int) (title, right 
 	if rb.Status == state.RollbackFailed || len(rb.Manual) > 0 {
 		body = append(body, p.byHand(rb, w)...)
 	}
-	body = append(body, p.t.Past.Render(theme.Cut("by "+theme.Safe(rb.By)+": "+theme.Safe(rb.Trigger), w)))
+	for i, l := range theme.Wrap("by "+theme.Safe(rb.By)+": "+theme.Safe(rb.Trigger), max(w-3, 1)) {
+		if i > 0 {
+			l = "   " + l
+		}
+		body = append(body, p.t.Past.Render(l))
+	}
 	for i := range rb.Ops {
 		body = append(body, p.backOp(&rb.Ops[i], now, w)...)
 	}

@@ -61,6 +61,9 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 		title, right = p.title(s.Incident, r)
 		body = p.rollout(s, r, now, iw, ih)
 	}
+	if ih > 5 && meansRelease(s.Incident) {
+		body = append(body, p.lastRelease(s.Incident, now, iw)...)
+	}
 	p.size, p.page = len(body), max(ih, 1)
 	p.scroll(0)
 	if more := len(body) - p.top - ih; ih > 2 && more > 0 {
@@ -69,6 +72,13 @@ func (p *Pane) View(s *state.Scene, now time.Time, w, h int, focused bool) strin
 		body = body[p.top:]
 	}
 	return p.t.Box(title, right, body, w, h, focused)
+}
+
+// meansRelease reports whether R is for the last release: in an attempt whose own
+// rollout has not begun.
+func meansRelease(in *state.Incident) bool {
+	st := in.Rollback.Status
+	return in.OwnRollout() == nil && st != state.RollbackRunning && st != state.RollbackFailed && len(in.Closed) < in.Attempt
 }
 
 // takenBack reports whether the rollback is what there is to see: it runs, or what
@@ -134,6 +144,7 @@ func (p *Pane) rollout(s *state.Scene, r *state.Rollout, now time.Time, w, h int
 		}
 	}
 	if h > len(out) {
+		out = append(append(out, ""), p.decided(s, r, now, w)...)
 		out = append(out, p.table(r, now, w)...)
 		out = append(out, p.more(s.Incident, r, now, w)...)
 	}
@@ -202,6 +213,42 @@ func (p *Pane) before(in *state.Incident, w int) []string {
 		fact("a branch from what runs in production", "branch"), fact("an approval", "approved.by"), fact("a version", "version"), step(8), step(9)}
 }
 
+// lastRelease says what R means before mayday's own rollout: which release it would
+// undo by which commands, or why there is nothing to take back, and all that is doubted.
+func (p *Pane) lastRelease(in *state.Incident, now time.Time, w int) []string {
+	rel := &in.Release
+	if rel.Since.IsZero() || !in.Open() || in.Undone() {
+		return nil
+	}
+	head := p.t.Past.Render("R     ") + p.t.Strong.Render("would do nothing")
+	if rel.Proof.Ready != state.NotReady && rel.Undo.ID != "" {
+		word, st := p.t.Readiness(rel.Proof.Ready)
+		head = p.t.Past.Render("R     ") + st.Render(word) + p.t.Past.Render(": would undo the last release, "+theme.Safe(rel.Undo.Version)+" back to "+theme.Safe(rel.Undo.Target))
+	}
+	out := []string{"", head + p.t.Past.Render(", for "+theme.Span(now.Sub(rel.Since)))}
+	put := func(style theme.Style, text string) {
+		for _, l := range theme.Wrap(theme.Safe(text), max(w-6, 1)) {
+			out = append(out, "      "+style.Render(l))
+		}
+	}
+	put(p.t.Warn, rel.Proof.Why)
+	for _, f := range rel.Proof.Checks {
+		switch {
+		case f.Text == rel.Proof.Why:
+		case !f.OK:
+			put(p.t.Bad, theme.Cross+" "+f.Name+" "+f.Text)
+		case f.Warn:
+			put(p.t.Warn, theme.Bang+" "+f.Name+": "+f.Text)
+		}
+	}
+	if rel.Proof.Ready != state.NotReady { // exactly what will run
+		for _, op := range rel.Undo.Inverse {
+			out = append(out, p.op(state.Op{Title: op.Title, Object: op.Object, Command: op.Command}, w)...)
+		}
+	}
+	return out
+}
+
 // Line says in one line of w cells where the rollout stands, for a small screen.
 func (p *Pane) Line(s *state.Scene, now time.Time, w int) string {
 	in := s.Incident
@@ -224,7 +271,7 @@ func (p *Pane) Line(s *state.Scene, now time.Time, w int) string {
 		parts = append(parts, p.t.Past.Render("seen ")+p.t.Text.Render(state.Quantity(seen, "%")))
 	}
 	if r := s.Incident.Reaction.D(); r > 0 {
-		parts = append(parts, p.t.Past.Render("reaction "+theme.Span(r)))
+		parts = append(parts, p.t.Past.Render("reaction "+theme.Within(r)))
 	}
 	return theme.Fit(" "+strings.Join(parts, "  "), w)
 }

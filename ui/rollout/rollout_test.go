@@ -56,6 +56,32 @@ func asking() *uitest.Story {
 		Reasons: []string{"error rate new is no-data for 20 s", "p95 latency is stale"}})
 }
 
+// release is an incident before any rollout, with a last release that R would undo.
+func release() *uitest.Story {
+	s := &uitest.Story{Scene: state.NewScene()}
+	s.Tell(0, "alice", state.Declared{ID: "INC-1", Title: "x", Policy: state.DefaultPolicy(1), Steps: uitest.Canary().Scene.Incident.Steps})
+	why := "git knows no tag v1.2.2, so nobody can say what it was built from; the image of its ReplicaSet is all there is to go by"
+	return s.Tell(15*time.Minute, state.Mayday, state.ReleaseProven{
+		Proof: state.Proof{Ready: state.Doubtful, Target: "v1.2.2", Why: why, Checks: []state.Finding{
+			{Name: "target v1.2.2", OK: true, Warn: true, Text: why}, {Name: "image of v1.2.2", OK: true, Warn: true, Text: "its tag was moved\x1b[2J"}, {Name: "dry run", OK: true, Text: "ok"}}},
+		Plan: &state.Plan{ID: state.UndoID, Environment: "production", Production: true, Strategy: "last-release", Version: "v1.2.3", Target: "v1.2.2",
+			Inverse: []state.Op{{ID: "stable", Title: "app-stable back to v1.2.2 (app-6d4)", Object: "Deployment/shop/app-stable", Command: "kubectl -n shop rollout undo deployment app-stable --to-revision=2", Diff: "-v1.2.3\n+v1.2.2"},
+				{ID: "verify", Title: "v1.2.2 ready and answering"}}}})
+}
+
+// again is a second attempt before its rollout.
+func again() *uitest.Story {
+	s := uitest.RolledBack()
+	s.Tell(s.Last()+time.Second, "bob", state.AttemptStarted{N: 2})
+	return s.Tell(s.Last()+time.Second, state.Mayday, release().Scene.Events[1].Fact)
+}
+
+func noRelease() *uitest.Story {
+	s := release()
+	return s.Tell(s.Last(), state.Mayday, state.ReleaseProven{Proof: state.Proof{Ready: state.NotReady,
+		Why: "whether v1.2.2 was ever healthy is not known: Deployment app keeps no revision older than 1, whose end would tell"}})
+}
+
 func failed() *uitest.Story {
 	s := uitest.Canary()
 	return s.Tell(s.Last()+time.Second, state.Mayday, state.RolloutFinished{Rollout: "r1", Outcome: state.RolloutFailed,
@@ -71,7 +97,7 @@ func stories() map[string]*uitest.Story {
 	return map[string]*uitest.Story{
 		"empty": {Scene: state.NewScene()}, "planned": planned(), "warned": warned(), "canary": uitest.Canary(), "interrupted": uitest.Interrupted(), "asking": asking(),
 		"armed": armed(), "rolling": rolling(), "failed": failed(), "rolling-back": uitest.RollingBack(), "rolled-back": uitest.RolledBack(), "left-undone": uitest.LeftUndone(),
-		"rollback-failed": uitest.RollbackFailed(), "done": uitest.Resolved(),
+		"rollback-failed": uitest.RollbackFailed(), "done": uitest.Resolved(), "release": release(), "no-release": noRelease(),
 	}
 }
 
@@ -118,6 +144,10 @@ func mess(s *uitest.Story, r *rand.Rand) {
 			st.Name, st.Effect, st.Seen, st.Weight = uitest.Junk(r), uitest.Junk(r), r.NormFloat64()*100, r.IntN(250)-50
 			st.Ops = []state.Op{{Title: uitest.Junk(r), Command: uitest.Junk(r), Diff: uitest.Junk(r), Object: uitest.Junk(r)}}
 		}
+		f := r.NormFloat64()
+		s.Tell(s.Last(), state.Mayday, state.GateDecided{Rollout: ro.ID, Reasons: []string{uitest.Junk(r)}, Judged: []state.Judged{{Probe: uitest.Junk(r), Label: uitest.Junk(r),
+			Query: uitest.Junk(r), Unit: uitest.Junk(r), Value: f, Text: uitest.Junk(r), Crit: &f, Answer: uitest.Junk(r), Verdict: state.Verdict(uitest.Junk(r)),
+			At: uitest.Now, Baseline: &state.Baseline{Of: uitest.Junk(r)}, Rank: &state.RankedBy{Against: uitest.Junk(r)}}}})
 		ro.Gate.Reasons, ro.Warnings = []string{uitest.Junk(r), uitest.Junk(r)}, []string{uitest.Junk(r)}
 		if r.IntN(5) == 0 {
 			ro.Stages = nil
@@ -133,10 +163,14 @@ func mess(s *uitest.Story, r *rand.Rand) {
 
 func TestSays(t *testing.T) {
 	for name, want := range map[string][]string{
-		"empty":           {"none yet, it needs first:", "an approval", "not yet"},
-		"planned":         {"nothing has happened yet: 5 stages", "next canary 10 %", "$ kubectl -n shop patch virtualservice"},
-		"warned":          {"nothing has happened yet; mind: Argo CD", "READY", "! image of v1.2.3: its pods run 2 images", "--sync-policy none"},
-		"canary":          {"10 ✓", "25 ▶ 12/30 s", "100 ○", "v1.2.3 stable 75 %", "v1.2.4 canary 25 % seen 24.7 %, 3/3 ready", "next canary 50 %", "+ weight: 50", "back to v1.2.3 READY, proven 3 min ago"},
+		"empty": {"none yet, it needs first:", "an approval", "not yet"},
+		"release": {"R     DOUBTFUL: would undo the last release, v1.2.3 back to v1.2.2, for 3 min", "git knows no tag v1.2.2", "! image of v1.2.2: its tag was moved",
+			"$ kubectl -n shop rollout undo deployment app-stable --to-revision=2"},
+		"no-release": {"R     would do nothing", "keeps no revision older than 1"},
+		"planned":    {"nothing has happened yet: 5 stages", "next canary 10 %", "$ kubectl -n shop patch virtualservice"},
+		"warned":     {"nothing has happened yet; mind: Argo CD", "READY", "! image of v1.2.3: its pods run 2 images", "--sync-policy none"},
+		"canary": {"10 ✓", "25 ▶ 12/30 s", "100 ○", "v1.2.3 stable 75 %", "v1.2.4 canary 25 % seen 24.7 %, 3/3 ready", "next canary 50 %", "+ weight: 50", "back to v1.2.3 READY, proven 3 min ago",
+			"decided 03:18:30  canary 25 % holding", "error rate new  0.42 %  ok", "crit > 5 %  warn > 1 %", "read 03:18:29  pass", "error rate old now 8.1 %"},
 		"interrupted":     {"25 ‖ interrupted", "g reads the world again", "interrupted in canary 25 %"},
 		"asking":          {"you decide: g goes on, R takes it back", "gate asks", "p95 latency is stale"},
 		"armed":           {"rollback armed by alice"},
@@ -147,7 +181,7 @@ func TestSays(t *testing.T) {
 		"rollback-failed": {"FAILED", "do this by hand, in this order:", "1. kubectl -n shop scale", "2. curl"},
 		"done":            {"done in 03:30", "100 ✓"},
 	} {
-		out := ansi.Strip(New(theme.New(theme.Options{})).View(stories()[name].Scene, uitest.Now, 110, 24, true))
+		out := ansi.Strip(New(theme.New(theme.Options{})).View(stories()[name].Scene, uitest.Now, 110, 40, true))
 		for _, s := range want {
 			if !strings.Contains(out, s) {
 				t.Errorf("%s: no %q in\n%s", name, s, out)
@@ -187,6 +221,9 @@ func TestNextAttemptIsShown(t *testing.T) {
 	p := New(theme.New(theme.Options{NoColor: true}))
 	if out := p.View(s.Scene, uitest.Now, 92, 9, false); !strings.Contains(out, "v1.2.5") || strings.Contains(out, "Rollback to") {
 		t.Errorf("planned, but the pane shows:\n%s", out)
+	}
+	if out := p.View(again().Scene, uitest.Now, 92, 22, false); !strings.Contains(out, "would undo the last release, v1.2.3 back to v1.2.2") {
+		t.Errorf("the second attempt does not say what R means before its rollout:\n%s", out)
 	}
 	s.Tell(at+4*time.Second, "bob", state.RolloutStarted{Rollout: "r2", Epoch: 2, Item: "10.deploy"})
 	if out := p.View(s.Scene, uitest.Now, 92, 9, false); !strings.Contains(out, "v1.2.5") || strings.Contains(out, "Rollback to") {

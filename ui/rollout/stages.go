@@ -234,14 +234,15 @@ func (p *Pane) gate(s *state.Scene, r *state.Rollout, w int) string {
 	default:
 		why = "waits for the first readings"
 	}
-	left, right := st.Render(word)+p.t.Past.Render("  "+why), ""
-	if r := s.Incident.Reaction.D(); r > 0 {
-		right = p.t.Past.Render("worst-case reaction " + theme.Span(r))
+	left := st.Render(word) + p.t.Past.Render("  "+why)
+	calm := r.Gate.State == state.GateHolding || r.Gate.State == "" // else its reasons come first
+	for _, brief := range []bool{false, true} {
+		right := theme.Reaction(s.Incident, brief)
+		if theme.Width(left)+3+theme.Width(right) <= w || calm && brief && right != "" && w > 2*theme.Width(right) {
+			return theme.Row(left, p.t.Past.Render(right), w)
+		}
 	}
-	if theme.Width(left)+3+theme.Width(right) > w {
-		return theme.Fit(left, w)
-	}
-	return theme.Row(left, right, w)
+	return theme.Fit(left, w)
 }
 
 // table lists the stages below each other, with what was seen and how long each took.
@@ -251,7 +252,7 @@ func (p *Pane) table(r *state.Rollout, now time.Time, w int) []string {
 		name = max(name, theme.Width(theme.Safe(r.Stages[i].Name)))
 	}
 	name = min(name, max(w/3, 10))
-	out := []string{""}
+	var out []string
 	for i := range r.Stages {
 		s := &r.Stages[i]
 		glyph, word, st := p.t.Status(s.Status)
@@ -293,7 +294,11 @@ func (p *Pane) more(in *state.Incident, r *state.Rollout, now time.Time, w int) 
 		}
 	}
 	if rb := &in.Rollback; rb.Rollout == r.ID || rb.Proof.Ready != "" {
-		out = append(out, p.proof(rb, r, now, w)...)
+		head := "R     back to "
+		if in.OwnRollout() == nil { // until then R is for the last release
+			head = "once it runs, R goes back to "
+		}
+		out = append(out, p.proof(head, rb, r, now, w)...)
 	}
 	for _, warning := range r.Warnings {
 		for _, l := range theme.Wrap("mind  "+theme.Safe(warning), max(w, 1)) {
@@ -315,13 +320,13 @@ func (p *Pane) more(in *state.Incident, r *state.Rollout, now time.Time, w int) 
 }
 
 // proof says where R leads and whether that was tried.
-func (p *Pane) proof(rb *state.Rollback, r *state.Rollout, now time.Time, w int) []string {
+func (p *Pane) proof(head string, rb *state.Rollback, r *state.Rollout, now time.Time, w int) []string {
 	word, st := p.t.Readiness(rb.Proof.Ready)
 	back := theme.Safe(rb.Proof.Target)
 	if back == "" {
 		back = theme.Safe(r.Target)
 	}
-	line := p.t.Past.Render("R     back to "+back+" ") + st.Render(word)
+	line := p.t.Past.Render(head+back+" ") + st.Render(word)
 	if !rb.ProvenAt.IsZero() {
 		line += p.t.Past.Render(", proven " + theme.Span(now.Sub(rb.ProvenAt)) + " ago")
 	}

@@ -21,6 +21,8 @@ type Options struct {
 	// Profile is what the terminal understands; the zero value means true colour.
 	// ASCII means NoColor, NoTTY means no styling at all.
 	Profile colorprofile.Profile
+	// Light is for a terminal whose background is light.
+	Light bool
 }
 
 // Theme holds the styles. It is immutable after New, so it can be shared by
@@ -84,29 +86,46 @@ const (
 	Rail      = "━"
 	Mark      = "┊"
 	Threshold = "╌"
+	Heavy     = "╍" // a threshold beyond which it is critical
 )
 
-// tint is a colour in true colour (and, derived, in 256) and in the 16 that every
-// terminal names by itself: the nearest of 16 to a dark grey is an invisible black.
+// tint is a colour in true colour (and, derived, in 256), on a dark and on a light
+// background, and in the 16 that every terminal names by itself: the nearest of 16 to
+// a dark grey is an invisible black.
 type tint struct {
-	rgb  color.RGBA
-	base ansi.BasicColor
+	dark, light         color.RGBA
+	darkBase, lightBase ansi.BasicColor
 }
 
+func rgb(r, g, b uint8) color.RGBA { return color.RGBA{r, g, b, 255} }
+
 var (
-	green  = tint{color.RGBA{70, 167, 88, 255}, ansi.Green}
-	blue   = tint{color.RGBA{82, 148, 226, 255}, ansi.BrightBlue}
-	amber  = tint{color.RGBA{245, 166, 35, 255}, ansi.Yellow}
-	red    = tint{color.RGBA{229, 72, 77, 255}, ansi.BrightRed}
-	wine   = tint{color.RGBA{120, 24, 28, 255}, ansi.Red}
-	violet = tint{color.RGBA{150, 125, 220, 255}, ansi.BrightMagenta}
-	grey   = tint{color.RGBA{128, 134, 145, 255}, ansi.White}
-	dim    = tint{color.RGBA{86, 92, 102, 255}, ansi.BrightBlack}
-	line   = tint{color.RGBA{62, 68, 78, 255}, ansi.BrightBlack}
-	text   = tint{color.RGBA{214, 219, 227, 255}, ansi.White}
-	white  = tint{color.RGBA{250, 250, 250, 255}, ansi.BrightWhite}
-	shade  = tint{color.RGBA{48, 50, 56, 255}, ansi.Black} // a bluer one becomes navy among 256
+	green  = tint{rgb(70, 167, 88), rgb(0, 95, 0), ansi.Green, ansi.Green}
+	blue   = tint{rgb(82, 148, 226), rgb(20, 92, 196), ansi.BrightBlue, ansi.Blue}
+	amber  = tint{rgb(245, 166, 35), rgb(135, 80, 0), ansi.Yellow, ansi.Yellow}
+	red    = tint{rgb(229, 72, 77), rgb(200, 30, 40), ansi.BrightRed, ansi.Red}
+	wine   = tint{rgb(120, 24, 28), rgb(120, 24, 28), ansi.Red, ansi.Red}
+	violet = tint{rgb(150, 125, 220), rgb(108, 66, 190), ansi.BrightMagenta, ansi.Magenta}
+	grey   = tint{rgb(128, 134, 145), rgb(92, 98, 108), ansi.White, ansi.BrightBlack}
+	dim    = tint{rgb(86, 92, 102), rgb(128, 134, 145), ansi.BrightBlack, ansi.BrightBlack}
+	line   = tint{rgb(62, 68, 78), rgb(178, 184, 194), ansi.BrightBlack, ansi.White}
+	text   = tint{rgb(214, 219, 227), rgb(38, 38, 38), ansi.White, ansi.Black}
+	ink    = tint{rgb(250, 250, 250), rgb(8, 8, 8), ansi.BrightWhite, ansi.Black} // what is read first
+	white  = tint{rgb(250, 250, 250), rgb(250, 250, 250), ansi.BrightWhite, ansi.BrightWhite}
+	shade  = tint{rgb(48, 50, 56), rgb(222, 222, 222), ansi.Black, ansi.White} // a bluer one becomes navy among 256
 )
+
+// in is the colour as a terminal of these options shows it.
+func (x tint) in(o Options) color.Color {
+	full, base := x.dark, x.darkBase
+	if o.Light {
+		full, base = x.light, x.lightBase
+	}
+	if o.Profile == colorprofile.ANSI {
+		return base
+	}
+	return o.Profile.Convert(full)
+}
 
 // New makes a theme.
 func New(o Options) *Theme {
@@ -120,7 +139,7 @@ func New(o Options) *Theme {
 	case o.NoColor || o.Profile == colorprofile.ASCII:
 		t.plain()
 	default:
-		t.coloured(o.Profile)
+		t.coloured(o)
 	}
 	if t.Plain {
 		t.heavy = heavyEdges
@@ -128,13 +147,8 @@ func New(o Options) *Theme {
 	return t
 }
 
-func (t *Theme) coloured(p colorprofile.Profile) {
-	c := func(x tint) color.Color {
-		if p == colorprofile.ANSI {
-			return x.base
-		}
-		return p.Convert(x.rgb)
-	}
+func (t *Theme) coloured(o Options) {
+	c := func(x tint) color.Color { return x.in(o) }
 	t.Hint = c(dim)
 	fg := func(x tint) Style { return style(ansi.Style{}.ForegroundColor(c(x))) }
 	bold := func(x tint) Style { return style(ansi.Style{}.Bold().ForegroundColor(c(x))) }
@@ -142,12 +156,12 @@ func (t *Theme) coloured(p colorprofile.Profile) {
 		return style(ansi.Style{}.Bold().ForegroundColor(c(front)).BackgroundColor(c(back)))
 	}
 	t.Good, t.Running, t.Warn, t.Bad, t.Unknown = fg(green), fg(blue), fg(amber), fg(red), fg(violet)
-	t.Past, t.Faint, t.Text, t.Strong = fg(grey), fg(dim), fg(text), bold(white)
+	t.Past, t.Faint, t.Text, t.Strong = fg(grey), fg(dim), fg(text), bold(ink)
 	t.GoodStrong, t.RunningStrong, t.WarnStrong = bold(green), bold(blue), bold(amber)
 	t.BadStrong, t.UnknownStrong = bold(red), bold(violet)
-	t.Title, t.Border, t.BorderFocused, t.Key = bold(white), fg(line), fg(blue), bold(white)
+	t.Title, t.Border, t.BorderFocused, t.Key = bold(ink), fg(line), fg(blue), bold(ink)
 	t.Selected = style(ansi.Style{}.BackgroundColor(c(shade)))
-	if p == colorprofile.ANSI { // no grey of the 16 lies behind all texts
+	if o.Profile == colorprofile.ANSI { // no grey of the 16 lies behind all texts
 		t.Selected = style(ansi.Style{}.Reverse(true))
 	}
 	t.Match = style(ansi.Style{}.Underline(true).ForegroundColor(c(amber)))

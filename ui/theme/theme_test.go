@@ -2,6 +2,8 @@ package theme
 
 import (
 	"fmt"
+	"image/color"
+	"math"
 	"math/rand/v2"
 	"regexp"
 	"strings"
@@ -29,8 +31,61 @@ func themes() map[string]*Theme {
 	return map[string]*Theme{
 		"colour": New(Options{}), "no colour": New(Options{NoColor: true}),
 		"256": New(Options{Profile: colorprofile.ANSI256}), "16": New(Options{Profile: colorprofile.ANSI}),
+		"light": New(Options{Light: true}), "light 16": New(Options{Light: true, Profile: colorprofile.ANSI}),
 		"no tty": New(Options{Profile: colorprofile.NoTTY}),
 	}
+}
+
+// Everything that is read stands out from the background, dark or light, by as much as
+// WCAG 2.2 asks for (4.5 to 1); what is less than secondary by half of that.
+func TestTextStandsOutFromBothBackgrounds(t *testing.T) {
+	for _, p := range []colorprofile.Profile{colorprofile.TrueColor, colorprofile.ANSI256} {
+		for _, light := range []bool{false, true} {
+			o := Options{Profile: p, Light: light}
+			grounds := []color.Color{rgb(18, 18, 18)}
+			if light {
+				grounds = []color.Color{rgb(255, 255, 255), rgb(253, 246, 227)} // the second is Solarized's
+			}
+			for name, x := range map[string]tint{"green": green, "blue": blue, "amber": amber, "red": red, "violet": violet, "grey": grey, "text": text, "ink": ink, "dim": dim} {
+				want := 4.5
+				if name == "dim" {
+					want = 2.25
+				}
+				for _, ground := range grounds {
+					if c := contrast(x.in(o), ground); c < want {
+						t.Errorf("%s, light %v, %v: contrast %.2f, want %.2f", name, light, p, c, want)
+					}
+				}
+				if name == "text" || name == "ink" { // rows under the cursor
+					if c := contrast(x.in(o), shade.in(o)); c < want {
+						t.Errorf("%s over the cursor's row, light %v, %v: contrast %.2f", name, light, p, c)
+					}
+				}
+			}
+			for name, pair := range map[string][2]tint{"armed": {white, wine}, "badge": {white, red}} {
+				if c := contrast(pair[0].in(o), pair[1].in(o)); c < 3 { // bold
+					t.Errorf("%s, light %v, %v: contrast %.2f", name, light, p, c)
+				}
+			}
+		}
+	}
+}
+
+// contrast is WCAG's ratio of relative luminances.
+func contrast(a, b color.Color) float64 {
+	lum := func(c color.Color) float64 {
+		r, g, b, _ := c.RGBA()
+		lin := func(v uint32) float64 {
+			f := float64(v) / 0xffff
+			if f <= 0.04045 {
+				return f / 12.92
+			}
+			return math.Pow((f+0.055)/1.055, 2.4)
+		}
+		return 0.2126*lin(r) + 0.7152*lin(g) + 0.0722*lin(b)
+	}
+	x, y := lum(a), lum(b)
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
 }
 
 func exact(t *testing.T, what, s string, w, h int) {

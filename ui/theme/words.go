@@ -132,6 +132,39 @@ func Span(d time.Duration) string {
 	return fmt.Sprintf("%d h", d/time.Hour)
 }
 
+// Within writes a worst case, never less than it is: "25 s", "3 min 10 s", "12 min".
+func Within(d time.Duration) string {
+	s := int((d + time.Second - 1) / time.Second)
+	switch {
+	case s < 120:
+		return fmt.Sprintf("%d s", s)
+	case s < 600 && s%60 > 0:
+		return fmt.Sprintf("%d min %d s", s/60, s%60)
+	case s < 7200:
+		return fmt.Sprintf("%d min", (s+59)/60)
+	}
+	return fmt.Sprintf("%d h", (s+3599)/3600)
+}
+
+// Reaction says how late gates may notice, by thresholds and by rank tests; "" where
+// nothing is pulled by them. Brief is for where there is little room.
+func Reaction(in *state.Incident, brief bool) string {
+	by, rank := in.Reaction.D(), in.RankReaction().D()
+	head, also := "worst-case reaction ", ", by rank "
+	if brief {
+		head, also = "reaction ", ", rank "
+	}
+	switch {
+	case by > 0 && rank > 0:
+		return head + Within(by) + also + Within(rank)
+	case by > 0:
+		return head + Within(by)
+	case rank > 0:
+		return head + "by rank " + Within(rank)
+	}
+	return ""
+}
+
 // Tone gives the style of a line of the timeline.
 func (t *Theme) Tone(tone state.Tone) Style {
 	switch tone {

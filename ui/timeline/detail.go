@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mayday/state"
+	"mayday/ui/judged"
 	"mayday/ui/theme"
 )
 
@@ -49,13 +50,17 @@ func (d *detail) view(t *theme.Theme, e state.Event, w, h int) []string {
 var entities = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
 
 // facts writes an event as indented JSON without its brackets, cleaned and wrapped
-// to w cells.
+// to w cells; before it, as a table, the readings that a gate or a watch went by.
 func facts(t *theme.Theme, e state.Event, w int) []string {
+	out := []string{t.Border.Render(theme.Repeat("─", w))}
+	e, went := readings(e)
+	if len(went) > 0 {
+		out = append(append(out, judged.Lines(t, went, w, true)...), "")
+	}
 	b, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
-		return []string{t.Bad.Render(theme.Cut("this event cannot be written: "+theme.Safe(err.Error()), w))}
+		return append(out, t.Bad.Render(theme.Cut("this event cannot be written: "+theme.Safe(err.Error()), w)))
 	}
-	out := []string{t.Border.Render(theme.Repeat("─", w))}
 	for _, line := range strings.Split(entities.Replace(string(b)), "\n") {
 		text := strings.TrimLeft(line, " ")
 		indent := min(max(len(line)-len(text)-2, 0), w/3)
@@ -72,6 +77,20 @@ func facts(t *theme.Theme, e state.Event, w int) []string {
 		}
 	}
 	return out
+}
+
+// readings takes out of an event what its decision went by.
+func readings(e state.Event) (state.Event, []state.Judged) {
+	var went []state.Judged
+	switch f := e.Fact.(type) {
+	case state.GateDecided:
+		went, f.Judged = f.Judged, nil
+		e.Fact = f
+	case state.WatchDecided:
+		went, f.Judged = f.Judged, nil
+		e.Fact = f
+	}
+	return e, went
 }
 
 // paint sets a line's key apart from its value.

@@ -54,9 +54,25 @@ func Canary() *Story {
 	s.Tell(18*minute+29*time.Second, "bob", state.StageStarted{Rollout: "r1", Stage: 1})
 	s.Tell(18*minute+30*time.Second, state.Mayday, state.StageEffected{Rollout: "r1", Stage: 1, Effect: "seen 24.7 %, 3/3 ready", Seen: 24.7})
 	s.Tell(18*minute+30*time.Second, state.Mayday, state.GateDecided{Rollout: "r1", Stage: 1, State: state.GateHolding,
-		Since: Start.Add(18*minute + 30*time.Second), Hold: state.Duration(30 * time.Second), Reasons: []string{"error rate new 0.42 % < old 8.10 %"}})
+		Since: Start.Add(18*minute + 30*time.Second), Hold: state.Duration(30 * time.Second), Reasons: []string{"error rate new 0.42 % < old 8.10 %"}, Judged: Judged()})
 	s.Samples()
 	return s
+}
+
+// Judged are readings as a gate judged them when the canary got its 25 %.
+func Judged() []state.Judged {
+	at := Start.Add(18*minute + 29*time.Second + 400*time.Millisecond)
+	f := func(v float64) *float64 { return &v }
+	return []state.Judged{
+		{Probe: "error rate new", Query: `sum(rate(errors_total{version="v1.2.4"}[1m])) / sum(rate(requests_total{version="v1.2.4"}[1m]))`, Unit: "ratio", At: at,
+			Got: at.Add(300 * time.Millisecond), Value: 0.0042, Verdict: state.OK, Warn: f(0.01), Crit: f(0.05), Consecutive: 3, Answer: "pass",
+			Baseline: &state.Baseline{Of: "error rate old now", At: at.Add(-time.Second), Value: 0.081, Verdict: state.Crit}},
+		{Probe: "p95 latency", Query: "histogram_quantile(0.95, sum by (le) (rate(seconds_bucket[1m])))", Unit: "s", At: at, Got: at.Add(300 * time.Millisecond), Value: 0.203,
+			Verdict: state.OK, Warn: f(0.209), Crit: f(0.25), Consecutive: 3, Answer: "pass", Baseline: &state.Baseline{Of: state.BeforeRollout, At: at.Add(-minute), Value: 0.167, Verdict: state.OK},
+			Rank: &state.RankedBy{Ranked: state.Ranked{Now: 24, Old: 60, U: 890, P: 0.021, Effect: 0.62}, Rank: state.Rank{Alpha: state.RankAlpha, Effect: state.RankEffect},
+				Verdict: state.OK, Against: state.BeforeRollout}},
+		{Probe: "GET /health", Query: "GET https://shop.example.com/health", Unit: "s", At: at, Got: at.Add(300 * time.Millisecond), Value: 0.012, Verdict: state.OK, Text: "200 12ms", Answer: "pass"},
+	}
 }
 
 // prepare tells steps 1 to 9.

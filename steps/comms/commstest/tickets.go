@@ -38,7 +38,27 @@ func RunTracker(t *testing.T, make func(t *testing.T) Desk) {
 			t.Error(err)
 		}
 	})
+	t.Run("reach", func(t *testing.T) { reaches(t, make(t)) })
 	t.Run("failures", func(t *testing.T) { fails(t, make(t)) })
+}
+
+// reaches: a tracker says whether it could be used, and makes nothing to find out.
+func reaches(t *testing.T, d Desk) {
+	if seen, err := d.Tracker.Reach(t.Context()); err != nil || seen == "" {
+		t.Errorf("%q, %v", seen, err)
+	}
+	if d.Set != nil { // a service that can be asked
+		d.Set(Broken)
+		_, err := d.Tracker.Reach(t.Context())
+		failureOf(t, "tickets", err, false)
+		d.Set(Well)
+		d.Deny()
+		_, err = d.Tracker.Reach(t.Context())
+		failureOf(t, "tickets", err, true)
+	}
+	if n := len(d.Tickets()); n != 0 {
+		t.Errorf("%d tickets were made", n)
+	}
 }
 
 func once(t *testing.T, d Desk) {

@@ -1,15 +1,20 @@
-// Package github keeps an incident's ticket as an issue of a GitHub repository.
+// Package github keeps an incident's ticket as an issue of a GitHub repository. A line
+// that no reader sees marks what mayday wrote.
 //
-// Protocol: docs.github.com, REST API endpoints for issues and issue comments; bodies
-// have at most 65,536 characters. A line that no reader sees marks what mayday wrote.
+// Protocol: docs.github.com, "REST API endpoints for issues" and "for issue comments"
+// (which come oldest first), "API versions", and "Rate limits for the REST API" for what
+// a 403 may mean. The longest title and body are documented nowhere: the API's own
+// refusals name 256 and 65,536 characters.
 package github
 
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"mayday/state/runbook"
 	"mayday/steps/comms"
@@ -23,7 +28,8 @@ const (
 	endpoint = "https://api.github.com"
 	maxBody  = 60_000 // bytes, of 65,536 characters
 	maxTitle = 256
-	recent   = "100" // issues and comments looked through for one that a try before this made
+	perPage  = 100 // the API's most
+	maxPages = 10  // of comments looked through for one that a try before this made
 )
 
 type tracker struct {
@@ -32,7 +38,9 @@ type tracker struct {
 }
 
 // New makes a tracker.
-func New(t runbook.Tickets) (comms.Tracker, error) { return &tracker{t, web.New("tickets")}, nil }
+func New(t runbook.Tickets) (comms.Tracker, error) {
+	return &tracker{t, web.New("tickets").Sorting(sorted)}, nil
+}
 
 // issue is one, or a comment.
 type issue struct {
@@ -54,7 +62,7 @@ func (g *tracker) Link(n string) string {
 // Open implements comms.Tracker.
 func (g *tracker) Open(ctx context.Context, t comms.Ticket) (string, error) {
 	at := g.repo() + "/issues"
-	link, err := g.find(ctx, at+"?state=all&sort=created&direction=desc&per_page="+recent, t.Key)
+	link, _, err := g.find(ctx, at+"?state=all&sort=created&direction=desc", 1, t.Key)
 	if err != nil || link != "" {
 		return link, err
 	}
@@ -71,10 +79,19 @@ func (g *tracker) Comment(ctx context.Context, link string, t comms.Ticket) erro
 		return comms.Refused("tickets", link+" is no issue of GitHub's", true)
 	}
 	at := g.repo() + "/issues/" + n + "/comments"
-	if link, err := g.find(ctx, at+"?per_page="+recent, t.Key); err != nil || link != "" {
-		return err
+	for page, more := 1, true; more && page <= maxPages; page++ {
+		var there string
+		var err error
+		if there, more, err = g.find(ctx, at+"?", page, t.Key); err != nil || there != "" {
+			return err
+		}
 	}
 	return g.call(ctx, http.MethodPost, at, map[string]string{"body": body(t)}, nil)
+}
+
+// Reach implements comms.Tracker: the repository's issues can be read.
+func (g *tracker) Reach(ctx context.Context) (string, error) {
+	return "the issues of " + g.t.Repo + " can be read", g.call(ctx, http.MethodGet, g.repo()+"/issues?per_page=1", nil, nil)
 }
 
 // Secrets implements comms.Tracker.
@@ -90,17 +107,37 @@ func (g *tracker) repo() string {
 	return strings.TrimSuffix(cmp.Or(g.t.URL, endpoint), "/") + "/repos/" + g.t.Repo
 }
 
-func (g *tracker) find(ctx context.Context, at, key string) (string, error) {
+// find looks on a page for what has the key, and says whether there may be another page.
+func (g *tracker) find(ctx context.Context, at string, page int, key string) (link string, more bool, err error) {
 	var list []issue
-	if err := g.call(ctx, http.MethodGet, at, nil, &list); err != nil {
-		return "", err
+	if err := g.call(ctx, http.MethodGet, fmt.Sprintf("%s&per_page=%d&page=%d", at, perPage, page), nil, &list); err != nil {
+		return "", false, err
 	}
 	for _, x := range list {
 		if strings.Contains(x.Body, mark(key)) {
-			return x.Link, nil
+			return x.Link, false, nil
 		}
 	}
-	return "", nil
+	return "", len(list) == perPage, nil
+}
+
+// sorted tells a limit from a refusal: GitHub answers 403 to both. What it asks for, is
+// waited for; where it names no time, a minute.
+func sorted(channel string, code int, header http.Header, said string) *comms.Failure {
+	f := web.Answered(channel, code, header, said)
+	spent := header.Get("X-Ratelimit-Remaining") == "0"
+	if code != http.StatusTooManyRequests && (code != http.StatusForbidden || f.After == 0 && !spent && !strings.Contains(strings.ToLower(said), "rate limit")) {
+		return f
+	}
+	if reset, err := strconv.ParseInt(header.Get("X-Ratelimit-Reset"), 10, 64); f.After == 0 && spent && err == nil {
+		f.After = time.Until(time.Unix(reset, 0))
+	}
+	if f.After <= 0 {
+		f.After = time.Minute
+	}
+	f.Permanent = false
+	f.Do = "GitHub asks to be left alone: run it again in " + f.After.Round(time.Second).String() + "."
+	return f
 }
 
 func (g *tracker) call(ctx context.Context, method, at string, body, into any) error {

@@ -1,9 +1,13 @@
 // Package jira keeps an incident's ticket as an issue of a Jira project, of Cloud (an
-// account and its API token) or Data Center (a personal access token alone).
+// account and its API token) or Data Center (a personal access token alone). A label
+// names the incident, a last line the comment.
 //
-// Protocol: developer.atlassian.com, Jira REST API version 2 (texts are plain there),
-// and version 3 for the search, which version 2 lost on Cloud. Texts have at most
-// 32,767 characters. A label names the incident, a last line the comment.
+// Protocol: developer.atlassian.com, "Jira Cloud platform REST API" version 2, where
+// texts are plain, and "JIRA REST API Example - Create Issue" for Data Center; "Rate
+// limiting" (429 and some 503 with Retry-After); "Search After Write": Cloud's search
+// shows an issue seconds after it was made, so that a repetition within them makes
+// another ticket. What is too long, Jira's refusals name: 32,767 characters of text, and
+// a summary must have fewer than 255.
 package jira
 
 import (
@@ -24,7 +28,7 @@ const Kind = "jira"
 
 const (
 	maxText    = 30_000 // bytes, of 32,767 characters
-	maxSummary = 255
+	maxSummary = 254
 )
 
 type tracker struct {
@@ -40,12 +44,12 @@ func (j *tracker) Link(key string) string { return j.base() + "/browse/" + url.P
 
 // Open implements comms.Tracker.
 func (j *tracker) Open(ctx context.Context, t comms.Ticket) (string, error) {
-	if key, err := j.find(ctx, t.Incident); err != nil || key != "" {
+	if key, err := j.find(ctx, t.Key); err != nil || key != "" {
 		return j.linked(key), err
 	}
 	summary := []rune(t.Title)
 	fields := map[string]any{"project": map[string]string{"key": j.t.Project}, "issuetype": map[string]string{"name": cmp.Or(j.t.Type, "Bug")},
-		"summary": string(summary[:min(len(summary), maxSummary)]), "description": comms.Fit(t.Text, maxText), "labels": []string{"mayday", t.Incident}}
+		"summary": string(summary[:min(len(summary), maxSummary)]), "description": comms.Fit(t.Text, maxText), "labels": []string{"mayday", t.Key}}
 	var made struct{ Key string }
 	err := j.call(ctx, http.MethodPost, "/rest/api/2/issue", map[string]any{"fields": fields}, &made)
 	return j.linked(made.Key), err
@@ -63,7 +67,7 @@ func (j *tracker) find(ctx context.Context, incident string) (string, error) {
 	query := "?fields=key&maxResults=1&jql=" + url.QueryEscape(`project = "`+j.t.Project+`" AND labels = "`+incident+`"`)
 	at := "/rest/api/2/search" // Data Center
 	if j.t.User != "" {
-		at = "/rest/api/3/search/jql"
+		at += "/jql" // Cloud took the other away
 	}
 	var found struct{ Issues []struct{ Key string } }
 	if err := j.call(ctx, http.MethodGet, at+query, nil, &found); err != nil || len(found.Issues) == 0 {
@@ -87,6 +91,12 @@ func (j *tracker) Comment(ctx context.Context, link string, t comms.Ticket) erro
 		}
 	}
 	return j.call(ctx, http.MethodPost, at, map[string]string{"body": comms.Fit(t.Text, maxText) + "\n\n" + mark(t.Key)}, nil)
+}
+
+// Reach implements comms.Tracker: the project's issues can be searched.
+func (j *tracker) Reach(ctx context.Context) (string, error) {
+	_, err := j.find(ctx, "mayday")
+	return "the issues of " + j.t.Project + " can be searched", err
 }
 
 // Secrets implements comms.Tracker.

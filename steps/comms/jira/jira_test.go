@@ -18,9 +18,11 @@ const token = "ATATT3xFfGF0-0123456789"
 
 // project is the part of Jira's API that keeps issues of one project, with its limits.
 type project struct {
-	t      testing.TB
-	search string // the path of its search
-	auth   string
+	t       testing.TB
+	search  string // the path of its search
+	auth    string
+	issue   func([]byte) error
+	comment func([]byte) error
 
 	mu     sync.Mutex
 	labels [][]string
@@ -48,13 +50,10 @@ func (p *project) serve(_ *commstest.Server, w http.ResponseWriter, r *http.Requ
 			Fields struct {
 				Summary, Description string
 				Labels               []string
-				Project              struct{ Key string }
-				IssueType            struct{ Name string }
 			}
 		}
 		f := &in.Fields
-		if err := json.Unmarshal(body, &in); err != nil || f.Project.Key != "PROD" || f.IssueType.Name == "" || f.Summary == "" || len([]rune(f.Summary)) > 255 ||
-			strings.Contains(f.Summary, "\n") || len([]rune(f.Description)) > 32767 || slices.ContainsFunc(f.Labels, func(s string) bool { return strings.Contains(s, " ") }) {
+		if !p.fits(p.issue, body, &in) {
 			refuse(http.StatusBadRequest, "Field error")
 			return
 		}
@@ -65,6 +64,17 @@ func (p *project) serve(_ *commstest.Server, w http.ResponseWriter, r *http.Requ
 	}
 }
 
+func (p *project) fits(schema func([]byte) error, body []byte, into any) bool {
+	err := schema(body)
+	if err == nil {
+		err = json.Unmarshal(body, into)
+	}
+	if err != nil {
+		p.t.Error(err)
+	}
+	return err == nil
+}
+
 func (p *project) comments(r *http.Request, body []byte, say func(int, any), refuse func(int, string)) {
 	var n int
 	if _, err := fmt.Sscanf(r.URL.Path, "/rest/api/2/issue/PROD-%d/comment", &n); err != nil || n < 1 || n > len(p.texts) {
@@ -72,6 +82,9 @@ func (p *project) comments(r *http.Request, body []byte, say func(int, any), ref
 		return
 	}
 	if r.Method == http.MethodGet {
+		if r.URL.Query().Get("orderBy") != "-created" {
+			p.t.Error("the last comments are not on the first page")
+		}
 		list := []map[string]string{}
 		for _, text := range p.texts[n-1][1:] {
 			list = append(list, map[string]string{"body": text})
@@ -80,7 +93,7 @@ func (p *project) comments(r *http.Request, body []byte, say func(int, any), ref
 		return
 	}
 	var in struct{ Body string }
-	if err := json.Unmarshal(body, &in); err != nil || in.Body == "" || len([]rune(in.Body)) > 32767 {
+	if !p.fits(p.comment, body, &in) {
 		refuse(http.StatusBadRequest, "Comment body is not valid")
 		return
 	}
@@ -90,7 +103,7 @@ func (p *project) comments(r *http.Request, body []byte, say func(int, any), ref
 
 func desk(user, search, auth string) func(t *testing.T) commstest.Desk {
 	return func(t *testing.T) commstest.Desk {
-		p := &project{t: t, search: search, auth: auth}
+		p := &project{t: t, search: search, auth: auth, issue: commstest.Schema(t, "testdata/issue.schema.json"), comment: commstest.Schema(t, "testdata/comment.schema.json")}
 		s := commstest.Serve(t, 1<<20, p.serve)
 		deny, _ := commstest.Secret(t, token, "wrong-wrong")
 		tr, err := New(runbook.Tickets{Kind: Kind, URL: s.URL + "/", Project: "PROD", User: user, TokenEnv: commstest.SecretEnv})
@@ -102,7 +115,7 @@ func desk(user, search, auth string) func(t *testing.T) commstest.Desk {
 }
 
 func TestCloud(t *testing.T) {
-	commstest.RunTracker(t, desk("me@example.com", "/rest/api/3/search/jql", "Basic "+base64.StdEncoding.EncodeToString([]byte("me@example.com:"+token))))
+	commstest.RunTracker(t, desk("me@example.com", "/rest/api/2/search/jql", "Basic "+base64.StdEncoding.EncodeToString([]byte("me@example.com:"+token))))
 }
 
 func TestDataCenter(t *testing.T) {

@@ -1,16 +1,19 @@
 // Package mail sends messages by SMTP, over TLS always: STARTTLS, or TLS from the
-// first byte. Messages of one incident are one thread.
+// first byte. Messages of one incident are one thread. The word of the review meeting is
+// an invitation.
 //
-// Protocols: RFC 5321, 3207 (STARTTLS), 4954 (AUTH), 5322.
+// Protocols: RFC 5321, 3207 (STARTTLS), 4954 (AUTH), 5322, 6047 (invitations).
 package mail
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
+	netmail "net/mail"
 	"net/textproto"
 	"os"
 	"regexp"
@@ -174,7 +177,28 @@ func (s *channel) render(l comms.Letter) (*mail.Msg, error) {
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetDateWithValue(l.Message.Queued)
 	m.SetBodyString(mail.TypeTextPlain, comms.Fit(l.Message.Text, maxBody))
+	if l.Message.Purpose == "meeting" {
+		return m, invite(m, l.Incident)
+	}
 	return m, nil
+}
+
+// invite makes the mail an invitation (RFC 6047): to its guests too, with the calendar's
+// part beside the text, and as a file for those whose program shows no such parts.
+func invite(m *mail.Msg, in *state.Incident) error {
+	cal := comms.Invitation(in)
+	if cal == nil {
+		return nil // none is planned any more
+	}
+	for _, g := range in.Review.Guests {
+		m.AddToMailAddress(&netmail.Address{Name: state.Clean(g.Name), Address: g.Mail})
+	}
+	method := "PUBLISH"
+	if len(in.Review.Guests) > 0 {
+		method = "REQUEST"
+	}
+	m.AddAlternativeString(mail.ContentType("text/calendar; method="+method), string(cal))
+	return m.AttachReader(comms.InvitationName, bytes.NewReader(cal), mail.WithFileContentType("application/ics"))
 }
 
 // sort makes a failure of what the server said: 5xx is for ever, but for a login that

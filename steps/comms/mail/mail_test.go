@@ -6,11 +6,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"io"
 	"math/big"
 	"mime"
+	"mime/multipart"
 	"mime/quotedprintable"
 	"net"
 	"net/mail"
@@ -246,6 +248,74 @@ func TestOneThread(t *testing.T) {
 	for _, raw := range s.raw {
 		if m, err := mail.ReadMessage(strings.NewReader(raw)); err != nil || m.Header.Get("References") != "<INC-20261122-01@mayday>" {
 			t.Errorf("%v\n%s", err, raw)
+		}
+	}
+}
+
+// The word of the review is an invitation (RFC 6047): to its guests too, with the
+// calendar's part in its method, and the same as a file.
+func TestTheReviewIsAnInvitation(t *testing.T) {
+	s := serve(t, false)
+	t.Setenv(commstest.SecretEnv, password)
+	l := commstest.Letter("m9-0", "REVIEW of INC-20261122-01")
+	l.Message.Purpose = "meeting"
+	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	l.Incident.Review = state.Review{At: at, Until: at.Add(time.Hour), Planned: at.Add(-24 * time.Hour), First: at.Add(-24 * time.Hour), Title: "Review: Käufer können nicht zahlen",
+		Organizer: state.Guest{Name: "Alice", Mail: "alice@example.com"}, Guests: []state.Guest{{Name: "Alice", Mail: "alice@example.com"}, {Name: `Bob "B" Ö\`, Mail: "bob@example.com"}}}
+	if _, err := s.channel(nil).Send(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	m, err := mail.ReadMessage(strings.NewReader(s.raw[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := m.Header.AddressList("To")
+	var who []string
+	for _, a := range to {
+		who = append(who, a.Address)
+	}
+	if err != nil || strings.Join(who, " ") != "team@example.com ops@example.com alice@example.com bob@example.com" {
+		t.Errorf("to %v %v", who, err)
+	}
+	parts := leaves(t, m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body)
+	want := string(comms.Invitation(l.Incident))
+	if !strings.Contains(parts["text/plain"], "REVIEW of") || parts["text/calendar REQUEST"] != want || parts["application/ics"] != want {
+		t.Errorf("parts %q", parts)
+	}
+}
+
+// leaves gives a mail's parts by their type, and their method where they have one.
+func leaves(t *testing.T, kind, encoding string, body io.Reader) map[string]string {
+	t.Helper()
+	media, params, err := mime.ParseMediaType(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	if !strings.HasPrefix(media, "multipart/") {
+		switch encoding {
+		case "quoted-printable":
+			body = quotedprintable.NewReader(body)
+		case "base64":
+			body = base64.NewDecoder(base64.StdEncoding, body)
+		}
+		b, err := io.ReadAll(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.TrimSpace(media+" "+params["method"])] = string(b)
+		return out
+	}
+	for r := multipart.NewReader(body, params["boundary"]); ; {
+		p, err := r.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range leaves(t, p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p) {
+			out[k] = v
 		}
 	}
 }

@@ -1,8 +1,11 @@
 // Package pagerduty opens, acknowledges and resolves alerts by PagerDuty's Events API
 // v2, and tells it of every change to production.
 //
-// Protocol and limits: developer.pagerduty.com, "Send an Alert Event" and "Send a
-// Change Event": 512 KB an event, a summary of 1024 characters, a dedup_key of 255.
+// Protocol: github.com/PagerDuty/api-schema, reference/events-v2; limits and what to try
+// again: github.com/PagerDuty/developer-docs, docs/events-API-v2: 512 KB an event, a
+// summary of 1024 characters, a dedup_key of 255, about 120 events a minute for a key
+// of 32 characters. One that begins with R is a ruleset's: change events are refused to
+// it. support.pagerduty.com, "Service Regions", has the address for Europe.
 package pagerduty
 
 import (
@@ -108,9 +111,9 @@ func (s *channel) call(do func(*pagerduty.Client) error) error {
 // dedup names an alert.
 func dedup(in *state.Incident, role string) string {
 	if role == "" {
-		return in.ID
+		return in.Name()
 	}
-	return clip(in.ID+"/"+strings.ReplaceAll(role, " ", "-"), maxKey)
+	return clip(in.Name()+"/"+strings.ReplaceAll(role, " ", "-"), maxKey)
 }
 
 // events gives the events of a letter, in order.
@@ -118,6 +121,8 @@ func events(key string, l comms.Letter) []pagerduty.V2Event {
 	in, m := l.Incident, l.Message
 	e := pagerduty.V2Event{RoutingKey: key, Action: "trigger", DedupKey: dedup(in, m.Role), Client: "mayday"}
 	switch m.Purpose {
+	case "meeting":
+		return nil // a calendar's matter: it must not open an alert
 	case "acked":
 		e.Action = "acknowledge"
 		return []pagerduty.V2Event{e}
@@ -146,7 +151,7 @@ func alerted(in *state.Incident, channel string) []string {
 	var out []string
 	seen := map[string]bool{}
 	for _, m := range in.Messages {
-		opened := m.Purpose != "acked" && m.Purpose != "resolved" && m.Purpose != "change" && m.Channel == channel && m.Tries > 0
+		opened := m.Purpose != "acked" && m.Purpose != "resolved" && m.Purpose != "change" && m.Purpose != "meeting" && m.Channel == channel && m.Tries > 0
 		if opened && !seen[m.Role] {
 			seen[m.Role] = true
 			out = append(out, m.Role)

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	key   = "R0123456789012345678901234567890"
-	wrong = "R9999999999999999999999999999999"
+	key   = "e0123456789012345678901234567890"
+	wrong = "e9999999999999999999999999999999"
 )
 
 // event is what the service took.
@@ -50,7 +50,7 @@ func serve(t testing.TB) *fake {
 		switch err := json.Unmarshal(body, &e); {
 		case !ok:
 			say(http.StatusNotFound, `{}`)
-		case r.Method != http.MethodPost:
+		case r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json":
 			say(http.StatusMethodNotAllowed, `{}`)
 		case err != nil:
 			say(http.StatusBadRequest, `{"status":"invalid event","message":"Event object is invalid","errors":["JSON"]}`)
@@ -106,6 +106,7 @@ func TestAnAlertFromPageToEnd(t *testing.T) {
 	post("update", "")
 	post("change", "")
 	post("resolved", "")
+	post("meeting", "") // a calendar's matter
 	var got []string
 	for _, e := range f.events {
 		got = append(got, strings.TrimSpace(e.Path+" "+e.Action+" "+e.Dedup+" "+e.Payload.Severity))

@@ -1,8 +1,13 @@
 // Package slack posts to Slack by a bot's token or by an incoming webhook. The bot
 // can also correct what it has posted, and open a channel as a war room.
 //
-// Protocols and limits: docs.slack.dev, chat.postMessage, chat.update,
-// "Sending messages using incoming webhooks" and "Blocks".
+// Protocols and limits: docs.slack.dev, chat.postMessage and chat.update (the text),
+// "Blocks", "Header block" and "Section block", "Rate limits", and the changelog of
+// 17 May 2016 for the errors of incoming webhooks, whose metadata Slack's own clients
+// send (python-slack-sdk, pull request 1362). What all blocks of a message may hold
+// together is documented nowhere: Slack's people name 12,000 characters and a part of
+// it for each block (bolt-js, issues 2509 and 2867); chat.update was seen to count the
+// text in bytes.
 package slack
 
 import (
@@ -26,9 +31,10 @@ const Kind = "slack"
 // Slack's limits.
 const (
 	maxBlocks  = 50
-	maxHeader  = 150  // characters of a header
-	maxSection = 3000 // characters of a section's text
-	maxText    = 4000 // characters of the text for notifications
+	maxHeader  = 150    // characters of a header
+	maxSection = 3000   // characters of a section's text
+	maxAll     = 10_000 // bytes of all blocks' texts: 11,341 characters were refused
+	maxText    = 4000   // bytes of the text for notifications, which chat.update allows
 )
 
 // eventType names mayday's metadata of a message: letters, digits and underscores.
@@ -49,19 +55,26 @@ func (s *channel) bot() bool { return s.c.TokenEnv != "" || s.c.TokenFile != "" 
 // Corrects implements comms.Corrector: webhooks cannot.
 func (s *channel) Corrects() bool { return s.bot() }
 
+// hooked is what a webhook takes; slack-go's message has no metadata.
+type hooked struct {
+	slack.WebhookMessage
+	Metadata *slack.SlackMetadata `json:"metadata,omitempty"`
+}
+
 // Send posts, or corrects what the bot has posted. The letter's key travels in the
-// message's metadata (bot only: webhooks have no field for it).
+// message's metadata.
 func (s *channel) Send(ctx context.Context, l comms.Letter) (string, error) {
 	blocks, text := render(l)
+	meta := slack.SlackMetadata{EventType: eventType, EventPayload: map[string]any{"key": l.Key, "incident": l.Incident.ID}}
 	if !s.bot() {
-		return "", s.hook(ctx, slack.WebhookMessage{Text: text, Blocks: &slack.Blocks{BlockSet: blocks}})
+		return "", s.hook(ctx, hooked{slack.WebhookMessage{Text: text, Blocks: &slack.Blocks{BlockSet: blocks}}, &meta})
 	}
 	api, err := s.api()
 	if err != nil {
 		return "", err
 	}
 	with := []slack.MsgOption{slack.MsgOptionText(text, false), slack.MsgOptionBlocks(blocks...), slack.MsgOptionDisableLinkUnfurl(),
-		slack.MsgOptionMetadata(slack.SlackMetadata{EventType: eventType, EventPayload: map[string]any{"key": l.Key, "incident": l.Incident.ID}})}
+		slack.MsgOptionMetadata(meta)}
 	if room, ts, ok := strings.Cut(l.Message.Ref, ":"); ok {
 		_, _, _, err := api.UpdateMessageContext(ctx, room, ts, with...)
 		return l.Message.Ref, s.sort(err)
@@ -87,7 +100,7 @@ func (s *channel) Reach(ctx context.Context) (string, error) {
 		}
 		return "the token is " + state.Clean(who.User) + "'s of " + state.Clean(who.Team), nil
 	}
-	err := s.hook(ctx, slack.WebhookMessage{})
+	err := s.hook(ctx, hooked{})
 	if f, ok := errors.AsType[*comms.Failure](err); ok && f.Permanent && (strings.Contains(f.Why, "no_text") || strings.Contains(f.Why, "invalid_payload")) {
 		return "the webhook answers", nil
 	}
@@ -104,7 +117,7 @@ func (s *channel) Secrets() []string {
 
 // hook posts to the webhook. slack-go's own needs an *http.Client and hides Slack's
 // words; the payload is its.
-func (s *channel) hook(ctx context.Context, m slack.WebhookMessage) error {
+func (s *channel) hook(ctx context.Context, m hooked) error {
 	to, err := comms.Address(s.c)
 	if err != nil {
 		return err
@@ -153,15 +166,22 @@ func (s *channel) sort(err error) error {
 // does not fit is cut, and says so. The text is for notifications.
 func render(l comms.Letter) ([]slack.Block, string) {
 	title, rest := l.First()
-	blocks := []slack.Block{slack.NewHeaderBlock(slack.NewTextBlockObject(slack.PlainTextType, runes(cmp.Or(title, l.Incident.ID), maxHeader), false, false))}
+	title = runes(cmp.Or(title, l.Incident.ID), maxHeader)
+	blocks := []slack.Block{slack.NewHeaderBlock(slack.NewTextBlockObject(slack.PlainTextType, title, false, false))}
+	left := maxAll - len(title) - len(cut)
 	for part := range sections(rest) {
-		if len(blocks) == maxBlocks-1 {
-			part = "[cut: the journal has the whole text]"
+		left -= len(part)
+		full := left < 0 || len(blocks) == maxBlocks-1
+		if full {
+			part = cut
 		}
 		blocks = append(blocks, slack.NewSectionBlock(slack.NewTextBlockObject(slack.MarkdownType, part, false, true), nil, nil))
-		if len(blocks) == maxBlocks {
+		if full {
 			break
 		}
 	}
-	return blocks, runes(escape(cmp.Or(strings.TrimSpace(l.Message.Text), l.Incident.ID)), maxText)
+	return blocks, octets(escape(cmp.Or(strings.TrimSpace(l.Message.Text), l.Incident.ID)), maxText)
 }
+
+// cut stands where the rest of a text would.
+const cut = "[cut: the journal has the whole text]"

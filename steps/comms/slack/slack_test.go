@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"mayday/state/runbook"
 	"mayday/steps/comms"
@@ -45,8 +46,9 @@ func serve(t testing.TB) *fake {
 func (f *fake) webhook(w http.ResponseWriter, r *http.Request, body []byte) {
 	refuse := func(code int, why string) { w.WriteHeader(code); _, _ = io.WriteString(w, why) }
 	var m struct {
-		Text   string            `json:"text"`
-		Blocks []json.RawMessage `json:"blocks"`
+		Text     string            `json:"text"`
+		Blocks   []json.RawMessage `json:"blocks"`
+		Metadata meta              `json:"metadata"`
 	}
 	switch err := json.Unmarshal(body, &m); {
 	case r.URL.Path != hook:
@@ -56,14 +58,36 @@ func (f *fake) webhook(w http.ResponseWriter, r *http.Request, body []byte) {
 	case m.Text == "" && len(m.Blocks) == 0:
 		refuse(http.StatusBadRequest, "no_text")
 	default:
-		if err := f.schema(body); err != nil {
+		err := f.schema(body)
+		if err != nil {
 			f.t.Error(err)
+		}
+		if err != nil || tooLong(m.Blocks) {
 			refuse(http.StatusBadRequest, "invalid_blocks")
 			return
 		}
-		f.Note(commstest.Got{Text: words(m.Blocks)})
+		f.Note(commstest.Got{Key: m.Metadata.Payload.Key, Text: words(m.Blocks)})
 		_, _ = io.WriteString(w, "ok")
 	}
+}
+
+type meta struct {
+	Payload struct{ Key string } `json:"event_payload"`
+}
+
+// tooLong is what Slack answers msg_blocks_too_long to: 12,000 characters of text in
+// all blocks, and about 100 for each block. Its measure is not documented, so the
+// larger one, bytes, counts here.
+func tooLong(blocks []json.RawMessage) bool {
+	n := 100 * len(blocks)
+	for _, raw := range blocks {
+		var x struct {
+			Text struct{ Text string }
+		}
+		_ = json.Unmarshal(raw, &x) // the schema held
+		n += len(x.Text.Text)
+	}
+	return n > 12_000
 }
 
 // words gives the text of blocks as it is shown.
@@ -106,6 +130,10 @@ func (f *fake) api(w http.ResponseWriter, r *http.Request, method string, body [
 			return
 		}
 		ts := form.Get("ts")
+		if method == "chat.update" && len(form.Get("text")) > 4000 {
+			no("msg_too_long") // chat.postMessage would cut it at 40,000 characters
+			return
+		}
 		if method == "chat.postMessage" {
 			ts = fmt.Sprintf("1700000000.%06d", len(f.texts))
 			f.Note(got)
@@ -163,13 +191,14 @@ func (f *fake) message(form url.Values) (why string, got commstest.Got) {
 		f.t.Error(err)
 		return "invalid_blocks", got
 	}
-	var meta struct {
-		Payload struct{ Key string } `json:"event_payload"`
+	if tooLong(blocks) {
+		return "msg_blocks_too_long", got
 	}
-	if err := json.Unmarshal([]byte(form.Get("metadata")), &meta); err != nil {
+	var about meta
+	if err := json.Unmarshal([]byte(form.Get("metadata")), &about); err != nil {
 		return "invalid_metadata_format", got
 	}
-	return "", commstest.Got{Key: meta.Payload.Key, Text: words(blocks)}
+	return "", commstest.Got{Key: about.Payload.Key, Text: words(blocks)}
 }
 
 func bot(t *testing.T) (*fake, *channel) {
@@ -201,7 +230,7 @@ func TestWebhook(t *testing.T) {
 		if c.(comms.Corrector).Corrects() {
 			t.Error("a webhook says that it corrects")
 		}
-		return commstest.Rig{Channel: c, Secret: f.URL + hook, Set: f.Set, Deny: deny, Unset: unset, Got: f.Got, Cannot: map[string]bool{"key": true}}
+		return commstest.Rig{Channel: c, Secret: f.URL + hook, Set: f.Set, Deny: deny, Unset: unset, Got: f.Got}
 	})
 }
 
@@ -222,6 +251,66 @@ func TestCorrection(t *testing.T) {
 	l.Message.Ref = "C024BE91L:1700000000.999999"
 	if _, err := c.Send(t.Context(), l); !comms.Permanent(err) || !strings.Contains(err.Error(), "message_not_found") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A correction has less room for its text than a post, and Slack counts bytes.
+func TestTheLongestCorrection(t *testing.T) {
+	f, c := bot(t)
+	l := commstest.Letter("m1-0", "short")
+	ref, err := c.Send(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Message.Ref, l.Message.Text = ref, "Störung\n"+strings.Repeat("ü & <so> weiter\n", 2000)
+	if _, err := c.Send(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	if shown := f.texts["1700000000.000000"]; !strings.Contains(shown, "ü & <so> weiter") || !strings.Contains(shown, "[cut:") {
+		t.Errorf("%d bytes, ending %q", len(shown), shown[max(len(shown)-80, 0):])
+	}
+}
+
+// What Slack gives for many blocks of nearly nothing: it takes 50 of them.
+func TestFewWordsInManyLines(t *testing.T) {
+	f, c := bot(t)
+	if _, err := c.Send(t.Context(), commstest.Letter("m1-0", "title\n"+strings.Repeat("x"+strings.Repeat("\n", 2000), 60))); err != nil || len(f.Got()) != 1 {
+		t.Errorf("%v: %d messages", err, len(f.Got()))
+	}
+}
+
+func TestCuts(t *testing.T) {
+	long := "Orders & Payments: " + strings.Repeat("ü", 200)
+	if got := runes(long, maxHeader); len([]rune(got)) != maxHeader || !strings.HasPrefix(got, "Orders & Payments: üüü") {
+		t.Errorf("header %q", got)
+	}
+	for _, s := range []string{strings.Repeat("ü", 3000), strings.Repeat("a&amp;", 1000), "a" + strings.Repeat("&lt;ü", 1000), strings.Repeat("🚨", 1500)} {
+		got := octets(s, maxText)
+		body, ok := strings.CutSuffix(got, "…")
+		if !ok || len(got) > maxText || len(got) < maxText-10 || !strings.HasPrefix(s, body) || strings.Count(body, "&") != strings.Count(body, ";") || !utf8.ValidString(got) {
+			t.Errorf("%d bytes of %q", len(got), s[:10])
+		}
+	}
+}
+
+func TestWhatWebhooksAnswer(t *testing.T) {
+	for why, want := range map[string]struct {
+		code      int
+		permanent bool
+	}{"invalid_payload": {400, true}, "user_not_found": {400, true}, "action_prohibited": {403, true}, "channel_not_found": {404, true},
+		"channel_is_archived": {410, true}, "rollup_error": {500, false}} {
+		s := commstest.Serve(t, 1<<20, func(_ *commstest.Server, w http.ResponseWriter, _ *http.Request, _ []byte) {
+			w.WriteHeader(want.code)
+			_, _ = io.WriteString(w, why)
+		})
+		t.Setenv(commstest.SecretEnv, s.URL)
+		c, err := New(runbook.Channel{Name: "ops", Kind: Kind, URLEnv: commstest.SecretEnv})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Send(t.Context(), commstest.Letter("m1-0", "x")); comms.Permanent(err) != want.permanent || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v", why, err)
+		}
 	}
 }
 

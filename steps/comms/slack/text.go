@@ -4,6 +4,7 @@ import (
 	"iter"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // escape is what Slack asks for: the three characters that control its markup. What
@@ -12,13 +13,25 @@ func escape(s string) string { return markup.Replace(s) }
 
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// runes cuts to so many characters; none of an entity stays behind.
+// runes cuts a plain text to so many characters.
 func runes(s string, limit int) string {
-	r := []rune(s)
-	if len(r) <= limit {
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit-1]) + "…"
+	}
+	return s
+}
+
+// octets cuts an escaped text to so many bytes; none of a character or an entity
+// stays behind.
+func octets(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	out := string(r[:limit-1])
+	n := limit - len("…")
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	out := s[:n]
 	if amp := strings.LastIndexByte(out, '&'); amp >= 0 && !strings.Contains(out[amp:], ";") {
 		out = out[:amp]
 	}

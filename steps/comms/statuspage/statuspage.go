@@ -2,10 +2,13 @@
 // message, brought forward by each further one, resolved by the last, with the
 // components that the runbook names.
 //
-// Protocol and limits: developer.statuspage.io, "Incidents": names of 255, bodies of
-// 25,000 characters, one request a second; a 420 or a 429 beyond that. It answers a
-// repeated message without posting it again: the incident's metadata hold the key of
-// the last one.
+// Protocol and limits: developer.statuspage.io, "Rate Limiting" and "Incidents" (and its
+// OpenAPI description, as sbecker59/statuspage-api-client-go has it): names of 255,
+// bodies of 25,000 characters, metadata of objects; 60 requests in a minute for a token,
+// a 420 or a 429 beyond that.
+//
+// It answers a repeated message without posting it again: the incident's metadata hold
+// the key of the last one.
 package statuspage
 
 import (
@@ -68,6 +71,9 @@ type (
 
 // Send opens the incident or brings it forward.
 func (s *channel) Send(ctx context.Context, l comms.Letter) (string, error) {
+	if l.Message.Purpose == "meeting" {
+		return "", nil // the team's own matter, and the page is everybody's
+	}
 	header, err := s.header()
 	if err != nil {
 		return "", err
@@ -102,7 +108,7 @@ func (s *channel) find(ctx context.Context, header http.Header, in *state.Incide
 		return known{}, err
 	}
 	for _, k := range list {
-		if k.Metadata.Mayday.Incident == in.ID {
+		if k.Metadata.Mayday.Incident == in.Name() {
 			return k, nil
 		}
 	}
@@ -112,7 +118,7 @@ func (s *channel) find(ctx context.Context, header http.Header, in *state.Incide
 func (s *channel) render(l comms.Letter) incident {
 	in := l.Incident
 	out := incident{Name: clip(cmp.Or(in.Title, in.ID), maxName), Status: status(in), Body: comms.Fit(cmp.Or(l.Message.Text, in.Title, in.ID), maxBody),
-		Metadata: metadata{mark{in.ID, l.Key}}, ComponentIDs: s.c.Components}
+		Metadata: metadata{mark{in.Name(), l.Key}}, ComponentIDs: s.c.Components}
 	if in.Drill != "" {
 		out.Name = clip("DRILL "+out.Name, maxName)
 	}

@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -67,7 +68,11 @@ func (f *fake) write(t testing.TB, r *http.Request, path string, body []byte, sc
 		say(http.StatusOK, known(f.incidents[at]))
 		return
 	}
-	if err := schema(body); err != nil {
+	err := schema(body)
+	if err == nil && r.Header.Get("Content-Type") != "application/json" {
+		err = errors.New("the body's type is not said")
+	}
+	if err != nil {
 		t.Error(err)
 		say(http.StatusUnprocessableEntity, map[string]any{"error": []string{"invalid"}})
 		return
@@ -150,5 +155,15 @@ func TestADrillSaysSo(t *testing.T) {
 	l.Incident.Drill = "good"
 	if _, err := r.Channel.Send(t.Context(), l); err != nil || !strings.HasPrefix(f.incidents[0].Name, "DRILL ") {
 		t.Errorf("%v: %+v", err, f.incidents)
+	}
+}
+
+// When the team meets is nothing for the page.
+func TestTheReviewIsNotPosted(t *testing.T) {
+	f, r := rig(t)
+	l := commstest.Letter("m9-0", "REVIEW of INC-20261122-01")
+	l.Message.Purpose = "meeting"
+	if ref, err := r.Channel.Send(t.Context(), l); ref != "" || err != nil || len(f.log) != 0 {
+		t.Errorf("%q %v %v", ref, err, f.log)
 	}
 }

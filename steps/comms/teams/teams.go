@@ -2,8 +2,13 @@
 // workflow ("Post to a channel when a webhook request is received"), as an Adaptive
 // Card.
 //
-// Protocol and limits: learn.microsoft.com, "Create incoming webhooks with Workflows"
-// and "Format cards in Microsoft Teams": a message has at most 28 KB.
+// Protocol and limits: learn.microsoft.com, "Create an Incoming Webhook" and "Send
+// Adaptive Cards using an Incoming Webhook" (the envelope, 28 KB a message, four
+// requests a second), "Microsoft Teams connector" (what a workflow posts is held to the
+// same 28 KB); the card: microsoft/AdaptiveCards, schemas/1.4.0, the last version that
+// workflows show (issue 8965 there). A workflow takes a request with 202 and fails
+// afterwards, unseen, where Teams finds its message too large; and Teams counts more
+// than was sent (msteams-docs, issue 11274: a request of 24,453 bytes as 28,897).
 package teams
 
 import (
@@ -11,6 +16,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"sort"
+	"strconv"
 	"strings"
 
 	"mayday/state/runbook"
@@ -21,7 +28,8 @@ import (
 // Kind is the word for it in a runbook.
 const Kind = "teams"
 
-const maxMessage = 28 << 10 // bytes of JSON
+// maxMessage is Teams' limit in bytes, less a part for what the workflow adds.
+const maxMessage = 28<<10 - 1<<10
 
 type (
 	message struct {
@@ -90,15 +98,22 @@ func (s *channel) Secrets() []string { return comms.AddressSecrets(s.c) }
 
 // render makes the card; a text too long for it is cut.
 func render(l comms.Letter) message {
-	text := l.Message.Text
-	for limit := maxMessage; ; limit -= 1 << 10 {
-		m := cardOf(cmp.Or(strings.TrimSpace(text), l.Incident.ID))
-		b, err := json.Marshal(m)
-		if err != nil || len(b) <= maxMessage || limit <= 0 { // strings always marshal
-			return m
-		}
-		text = comms.Fit(l.Message.Text, limit)
+	card := func(limit int) message {
+		return cardOf(cmp.Or(strings.TrimSpace(comms.Fit(l.Message.Text, limit)), l.Incident.ID))
 	}
+	most := min(len(l.Message.Text), maxMessage)
+	return card(sort.Search(most, func(n int) bool { return weight(card(n+1)) > maxMessage }))
+}
+
+// weight is how many bytes a message may count in Teams, where its card is a string in
+// other JSON: quotes and backslashes twice, and, to be on the safe side, everything
+// beyond ASCII written out.
+func weight(m message) int {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return 0 // strings always marshal
+	}
+	return len(strconv.QuoteToASCII(string(b)))
 }
 
 func cardOf(text string) message {

@@ -27,6 +27,9 @@ func TestConformance(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 				w.WriteHeader(http.StatusBadRequest)
+			case counted(t, body) > 28<<10:
+				t.Errorf("the workflow takes it and fails: MessageSizeExceeded, %d bytes", counted(t, body))
+				w.WriteHeader(http.StatusAccepted)
 			default:
 				s.Note(commstest.Got{Key: r.Header.Get("Idempotency-Key"), Text: words(t, body)})
 				w.WriteHeader(http.StatusAccepted)
@@ -39,6 +42,35 @@ func TestConformance(t *testing.T) {
 		}
 		return commstest.Rig{Channel: c, Secret: "geheim-geheim", Set: s.Set, Deny: deny, Unset: unset, Got: s.Got, Cannot: map[string]bool{"ask": true}}
 	})
+}
+
+// counted is the size of a message by the time Teams looks at it: its card as a string
+// of another message.
+func counted(t *testing.T, body []byte) int {
+	again, err := json.Marshal(string(body))
+	if err != nil {
+		t.Error(err)
+	}
+	return len(again)
+}
+
+// What fits is not cut; what does not, fills most of the message.
+func TestLengths(t *testing.T) {
+	whole := "title\n" + strings.Repeat("x", 20_000)
+	if m := render(commstest.Letter("m1-0", whole)); m.Attachments[0].Content.Body[1].Inlines[0].Text != whole[len("title\n"):] {
+		t.Error("20,000 characters were cut")
+	}
+	for _, line := range []string{"a\n", "all & <sundry>\n", `\"\"` + "\n", "Störung 🚨\n", strings.Repeat("0123456789", 30) + "\n"} {
+		m := render(commstest.Letter("m1-0", strings.Repeat(line, 30_000)))
+		body, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := m.Attachments[0].Content.Body
+		if n := weight(m); n > maxMessage || n < maxMessage*2/3 || counted(t, body) > maxMessage || !strings.HasPrefix(last[len(last)-1].Inlines[0].Text, "[cut:") {
+			t.Errorf("%q: %d bytes, counted as %d", line[:1], len(body), n)
+		}
+	}
 }
 
 func words(t *testing.T, body []byte) string {

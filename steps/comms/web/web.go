@@ -31,14 +31,21 @@ const (
 type Client struct {
 	channel string
 	http    *http.Client
+	sort    Sort
 }
+
+// Sort says what an answer that is no success means; [Answered] is one.
+type Sort func(channel string, code int, header http.Header, said string) *comms.Failure
 
 // New makes the client of the channel with that name.
 func New(channel string) *Client {
-	return &Client{channel: channel, http: &http.Client{Timeout: Timeout,
+	return &Client{channel: channel, sort: Answered, http: &http.Client{Timeout: Timeout,
 		// A redirected post would take the message, and the secret path, elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
+
+// Sorting is the client for a service whose answers mean something else.
+func (c *Client) Sorting(by Sort) *Client { c.sort = by; return c }
 
 // Do is http.Client's, but an answer that is no success (2xx) is a *comms.Failure as
 // well, and a success's body is bounded.
@@ -59,7 +66,7 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	}
 	said, _ := io.ReadAll(io.LimitReader(res.Body, maxSaid)) // only for the error's text
 	_ = res.Body.Close()
-	return nil, Answered(c.channel, res.StatusCode, res.Header, string(said))
+	return nil, c.sort(c.channel, res.StatusCode, res.Header, string(said))
 }
 
 // Request makes a request with a body in JSON; nil is no body.

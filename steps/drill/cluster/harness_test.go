@@ -73,7 +73,8 @@ func kubelet(t *testing.T, client *kubernetes.Clientset, broken ...string) {
 				continue
 			}
 			ip++
-			if err := tend(ctx, client, p, ip, broken); err != nil && ctx.Err() == nil {
+			// The cluster ends with the test's context, which is cancelled before any cleanup.
+			if err := tend(ctx, client, p, ip, broken); err != nil && t.Context().Err() == nil {
 				t.Errorf("kubelet: %v", err)
 			}
 		}
