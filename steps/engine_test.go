@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -99,6 +100,24 @@ func TestIgnoranceAsksAndNeverPasses(t *testing.T) {
 			defer r.world.mu.Unlock()
 			return r.world.weight == 100
 		})
+	})
+}
+
+// TestAQuickAnswerIsHeard: a script answers before the gate has begun to wait.
+func TestAQuickAnswerIsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.bye()
+		defer r.feed(blind)()
+		r.deploy()
+		in := r.until("asking", func(in *state.Incident) bool { return in.Item("10.deploy").Status == state.ItemAsking })
+		r.must(r.do(state.GoOn{Accept: true, Reason: "dashboard is fine"}))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		why, err := r.waitForPerson(ctx, in.Rollouts[0].ID, in.Seq)
+		if err != nil || why != "accepted by alice: dashboard is fine" {
+			t.Errorf("%q, %v", why, err)
+		}
 	})
 }
 

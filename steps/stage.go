@@ -1,10 +1,12 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"mayday/state"
@@ -123,9 +125,11 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 		now := e.Now()
 		d := g.judge(now, e.gated(r, in.Before, now))
 		told := d.key() == said
+		var asked uint64
 		if !told {
-			if err := e.decided(r, i, hold, d); err == nil {
-				told, said = true, d.key()
+			seq, err := e.decided(r, i, hold, d)
+			if err == nil {
+				told, said, asked = true, d.key(), seq
 			} else if !state.HasCode(err, "journal") {
 				return "", err
 			}
@@ -139,7 +143,7 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 			if !told {
 				break // nobody can answer what is not written; it goes on watching
 			}
-			why, err := e.waitForPerson(ctx, r.ID)
+			why, err := e.waitForPerson(ctx, r.ID, asked)
 			if err != nil || why != "" {
 				return why, err
 			}
@@ -153,18 +157,18 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 	}
 }
 
-// decided journals what a gate says. A full disk does not end its watch; and that it
+// decided journals what a gate says, and gives the number of that event. A full disk does not end its watch; and that it
 // failed must reach the rollback, not the disk: it is said as the rollback's own
 // words are.
-func (e *Engine) decided(r *state.Rollout, i int, hold time.Duration, d decision) error {
+func (e *Engine) decided(r *state.Rollout, i int, hold time.Duration, d decision) (uint64, error) {
 	f := state.GateDecided{Rollout: r.ID, Stage: i, State: d.state, Since: d.since,
 		Hold: state.Duration(hold), Reasons: append(d.reasons, d.excused...), Judged: d.judged}
-	_, err := e.recordIf(e.mayday(), e.current(r), f)
+	seq, err := e.recordIf(e.mayday(), e.current(r), f)
 	if d.state == state.GateFailed && state.HasCode(err, "journal") {
 		e.must(e.mayday(), f)
-		return nil
+		return 0, nil
 	}
-	return err
+	return seq, err
 }
 
 // gated gives the readings that a rollout's gates judge. A canary is judged by the
@@ -189,17 +193,18 @@ func gatedOf(canary bool, before map[string]state.Sample, rs, all []reading) []r
 	return rs
 }
 
-// waitForPerson blocks while the gate asks. It returns why the gate may pass, or
-// "" to look again. The sentry watches meanwhile.
-func (e *Engine) waitForPerson(ctx context.Context, rollout string) (string, error) {
-	from := len(e.Events())
+// waitForPerson blocks while the gate asks, since event asked. It returns why the gate
+// may pass, or "" to look again. Who answers faster than it begins to wait, as a script
+// does, is heard, too. The sentry watches meanwhile.
+func (e *Engine) waitForPerson(ctx context.Context, rollout string, asked uint64) (string, error) {
 	for {
 		changed := e.Changed()
 		events := e.Events()
-		for ; from < len(events); from++ {
-			if f, ok := events[from].Fact.(state.RolloutResumed); ok && f.Rollout == rollout {
+		from, _ := slices.BinarySearchFunc(events, asked+1, func(ev state.Event, seq uint64) int { return cmp.Compare(ev.Seq, seq) })
+		for _, ev := range events[from:] {
+			if f, ok := ev.Fact.(state.RolloutResumed); ok && f.Rollout == rollout {
 				if f.Accept {
-					return "accepted by " + events[from].Actor.User + ": " + f.Reason, nil
+					return "accepted by " + ev.Actor.User + ": " + f.Reason, nil
 				}
 				return "", nil
 			}
