@@ -162,8 +162,10 @@ type Judged struct {
 	Warn  *float64 `json:"warn,omitempty"`
 	Crit  *float64 `json:"crit,omitempty"`
 	Below bool     `json:"below,omitempty"`
-	// Baseline is what the reading was compared with.
-	Baseline *Baseline `json:"baseline,omitempty"`
+	// Baseline is what the reading was compared with. NoBaseline says that its thresholds
+	// are relative ones, and nothing was known to compare it with.
+	Baseline   *Baseline `json:"baseline,omitempty"`
+	NoBaseline bool      `json:"no_baseline,omitempty"`
 	// A bad reading counts when it has been bad For so long, here since Since, and a
 	// crit one when it is the Consecutive-th in a row, here the InARow-th.
 	For         Duration  `json:"for,omitempty"`

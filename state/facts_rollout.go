@@ -76,7 +76,7 @@ func (f RolloutResumed) apply(in *Incident, e Event) {
 	in.onForward(f.Rollout, func(r *Rollout) {
 		r.Status, r.Problem = RolloutRunning, nil
 		if f.Accept {
-			r.Unranked = append(slices.Clone(r.Unranked), r.Gate.Unranked...)
+			r.Uncompared = append(slices.Clone(r.Uncompared), r.Gate.Uncompared...)
 		}
 		if i := r.Stage(); i < len(r.Stages) && r.Stages[i].Status != ItemOpen {
 			r.Stages[i].Status = ItemRunning
@@ -151,7 +151,7 @@ func (GateDecided) Kind() string { return "gate" }
 
 func (f GateDecided) apply(in *Incident, _ Event) {
 	in.onForward(f.Rollout, func(r *Rollout) {
-		r.Gate = Gate{Stage: f.Stage, State: f.State, Since: f.Since, Hold: f.Hold, Reasons: f.Reasons, Unranked: unranked(f.Judged)}
+		r.Gate = Gate{Stage: f.Stage, State: f.State, Since: f.Since, Hold: f.Hold, Reasons: f.Reasons, Uncompared: uncompared(f.Judged)}
 		st, it := RolloutRunning, ItemRunning
 		if f.State == GateAsking {
 			st, it = RolloutAsking, ItemAsking
@@ -166,11 +166,12 @@ func (f GateDecided) apply(in *Incident, _ Event) {
 	})
 }
 
-// unranked gives the probes because of which a gate asks for want of readings to rank.
-func unranked(judged []Judged) []string {
+// uncompared gives the probes because of which a gate asks for want of a baseline, or of
+// readings to rank.
+func uncompared(judged []Judged) []string {
 	var out []string
 	for _, j := range judged {
-		if j.Rank != nil && j.Rank.Verdict == NoData && j.Answer == "ask" {
+		if (j.NoBaseline || j.Rank != nil && j.Rank.Verdict == NoData) && j.Answer == "ask" && !slices.Contains(out, j.Probe) {
 			out = append(out, j.Probe)
 		}
 	}

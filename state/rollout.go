@@ -110,9 +110,9 @@ type Rollout struct {
 	Started time.Time
 	Ended   time.Time
 	Problem *Problem
-	// Unranked are the probes whose rank test had too few readings for a gate, which a
-	// person accepted: for the stages that follow, too.
-	Unranked []string
+	// Uncompared are the probes that lacked what a gate compares them with, a baseline or
+	// readings for a rank test, which a person accepted: for the stages that follow, too.
+	Uncompared []string
 }
 
 // StageState is a stage with how far it came.
@@ -167,8 +167,9 @@ type Gate struct {
 	Since   time.Time // the good time counts from here
 	Hold    Duration
 	Reasons []string
-	// Unranked are the probes because of which it asks: too few readings for a rank test.
-	Unranked []string
+	// Uncompared are the probes because of which it asks: no baseline, or too few readings
+	// for a rank test.
+	Uncompared []string
 }
 
 // Held says how much of the hold has passed at now, at most all of it.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // compared is what readings are compared with: other probes now, and each one's time
@@ -120,30 +121,33 @@ func (e *Engine) before() state.BeforeMeasured {
 	return out
 }
 
-// scarce warns before a rollout of probes that gates ask and of which less is known from
-// before it than a gate wants in a row: what is ill already may look new then, and a good
-// fix be taken back. So it is where the keeper has just begun, and its source remembers
-// nothing.
-func (e *Engine) scarce() []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var few []string
-	var wait time.Duration
-	now := e.Now()
-	for _, p := range e.in.Probes {
+// Scarce gives the probes that gates ask and of which less is known from before a rollout
+// that begins now than a gate wants in a row, and the incident time until that can have
+// come. What is ill already may look new then, and a good fix be taken back. So it is
+// where the keeper has just begun, and its source remembers nothing.
+func Scarce(rb *runbook.Runbook, probes []state.Probe, series map[string]*state.Series, now time.Time) (few []string, wait time.Duration) {
+	for _, p := range probes {
 		itself := p.Role == state.RoleAll && p.Compare == "" && p.Rank == nil
 		if !itself && (p.New == "" || p.Role == state.RoleDisplay) {
 			continue
 		}
-		window := e.series[p.Name].Since(now.Add(-beforeSpan))
+		window := series[p.Name].Since(now.Add(-beforeSpan))
 		if p.New != "" {
 			window = of(window, p.Old)
 		}
-		if missing := e.o.Runbook.GateOf(p.Name).Consecutive - len(state.Points(window)); missing > 0 {
+		if missing := rb.GateOf(p.Name).Consecutive - len(state.Points(window)); missing > 0 {
 			few = append(few, p.Name)
 			wait = max(wait, time.Duration(missing)*p.Every.D())
 		}
 	}
+	return few, wait
+}
+
+// scarce warns a person before a rollout of what [Scarce] gives.
+func (e *Engine) scarce() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	few, wait := Scarce(e.o.Runbook, e.in.Probes, e.series, e.Now())
 	if len(few) == 0 {
 		return nil
 	}

@@ -121,6 +121,37 @@ func TestARelativeThresholdDecides(t *testing.T) {
 	}
 }
 
+// A relative threshold whose baseline never came asks once its patience is over. A person
+// who accepts that has accepted it for the stages that follow, and another keeper knows.
+func TestAMissingBaselineIsAcceptedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, watchVersions(runbook.Probe{Crit: &runbook.Limit{To: &state.Relative{Times: 1.5}}}))
+		defer r.bye()
+		defer r.feedVersions(nil, always(100))()
+		r.deploy()
+		asks := func(in *state.Incident) bool {
+			return len(in.Rollouts) > 0 && in.Rollouts[0].Status == state.RolloutAsking
+		}
+		in := r.until("it asks", asks)
+		if g := in.Rollouts[0].Gate; !slices.Equal(g.Uncompared, []string{r.probe.Name}) || !strings.Contains(list(g.Reasons), "no baseline") {
+			t.Fatalf("it asks because of %+v", g)
+		}
+		r.must(r.do(state.GoOn{Accept: true, Reason: "the old version is gone"}))
+		in = r.until("over", func(in *state.Incident) bool { return asks(in) || in.Rollouts[0].Status == state.RolloutDone })
+		if asks(in) {
+			t.Fatalf("it asks again: %v", in.Rollouts[0].Gate.Reasons)
+		}
+		all := r.decisions()
+		if last := all[len(all)-1]; last.Stage != 1 || !last.Judged[0].NoBaseline || !strings.Contains(list(last.Reasons), "no baseline, accepted before") {
+			t.Errorf("the last decision does not say what it passed over: %+v", last)
+		}
+		again, err := state.Fold(r.journal.all())
+		if r.must(err); !slices.Equal(again.Rollouts[0].Uncompared, []string{r.probe.Name}) {
+			t.Errorf("another keeper would know of %q", again.Rollouts[0].Uncompared)
+		}
+	})
+}
+
 // Once the old version has no traffic left the new one is measured against what the old
 // one was like in the minutes before the rollout.
 func TestTheWindowBeforeTheRolloutIsTheBaseline(t *testing.T) {

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -28,7 +29,7 @@ type gate struct {
 	history func(probe string) []state.Sample // the newest, for rank tests; nil: there are none
 	hold    time.Duration
 
-	accepted []string // probes whose rank test may lack readings: a person said so
+	accepted []string // probes that may lack what they are compared with: a person said so
 
 	from    time.Time // a reading from before says nothing of what is judged here
 	began   time.Time // the first look
@@ -64,7 +65,7 @@ func (e *Engine) newGate(hold time.Duration, in *state.Incident) *gate {
 	g := newGate(e.o.Runbook.Gate, hold, in.Before, e.readingNow)
 	g.windows, g.own, g.history = in.Windows, e.o.Runbook.GateOf, e.recent
 	if r := in.Production(); r != nil {
-		g.accepted = r.Unranked
+		g.accepted = r.Uncompared
 	}
 	return g
 }
@@ -223,7 +224,7 @@ func (g *gate) answer(l sight, j *state.Judged) (action, reason string) {
 	base, known := g.base(p, s, l.label)
 	if p.IsRelative() {
 		if !known {
-			return g.unknown(l.now, l.was, l.policy.NoData, l.policy.Patience), name + ": nothing to compare with, no baseline"
+			return g.baseless(l, j)
 		}
 		p = p.Against(base.Value)
 		s = p.Rejudge(s)
@@ -240,6 +241,16 @@ func (g *gate) answer(l sight, j *state.Judged) (action, reason string) {
 		return "pass", said + ", but no worse than it was"
 	}
 	return g.count(l.policy, p, s, st, j, said)
+}
+
+// baseless says what a relative threshold asks for that has no baseline: what the policy
+// for no data says, until a person has accepted it once.
+func (g *gate) baseless(l sight, j *state.Judged) (action, reason string) {
+	j.NoBaseline, reason = true, named(l)+": nothing to compare with, no baseline"
+	if slices.Contains(g.accepted, l.probe.Name) {
+		return "pass", reason + ", accepted before"
+	}
+	return g.unknown(l.now, l.was, l.policy.NoData, l.policy.Patience), reason
 }
 
 // count says what a reading asks for by how long it has been bad.

@@ -73,12 +73,12 @@ func TestARankTestThatNeverComesIsAcceptedOnce(t *testing.T) {
 		if last := all[len(all)-1]; last.Stage != 1 || !strings.Contains(list(last.Reasons), "9 readings, 20 are needed (before the rollout), accepted before") {
 			t.Errorf("the last decision does not say what it passed over: %+v", last)
 		}
-		if got := in.Rollouts[0].Unranked; !slices.Equal(got, []string{"latency"}) {
+		if got := in.Rollouts[0].Uncompared; !slices.Equal(got, []string{"latency"}) {
 			t.Errorf("accepted: %q", got)
 		}
 		again, err := state.Fold(r.journal.all())
-		if r.must(err); !slices.Equal(again.Rollouts[0].Unranked, in.Rollouts[0].Unranked) {
-			t.Errorf("another keeper would know of %q", again.Rollouts[0].Unranked)
+		if r.must(err); !slices.Equal(again.Rollouts[0].Uncompared, in.Rollouts[0].Uncompared) {
+			t.Errorf("another keeper would know of %q", again.Rollouts[0].Uncompared)
 		}
 	})
 }

@@ -141,8 +141,9 @@ func (a *app) deployCommand() *cobra.Command {
 	c := &cobra.Command{Use: "deploy", Short: "Deploy the approved hotfix, stage by stage", Args: args(cobra.NoArgs),
 		Long: "deploy does what steps 7 to 10 ask for and is not done yet: version and tag, staging with its\n" +
 			"checks, the plan and its inverse, both proven, the checks before production, then the rollout\n" +
-			"with a gate behind each stage. --target=staging ends after staging. A gate that fails rolls\n" +
-			"back (exit 3); what only a person can say ends with exit 5 and what to do.",
+			"with a gate behind each stage. It waits before that until gates know what was before, so that\n" +
+			"what is ill already does not count as new. --target=staging ends after staging. A gate that\n" +
+			"fails rolls back (exit 3); what only a person can say ends with exit 5 and what to do.",
 		Example: "  mayday deploy --target=production --verify --notify-stakeholders --strategy=canary\n  mayday deploy --dry-run",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.deploy(c.Context(), d) }}
 	f := c.Flags()

@@ -186,6 +186,11 @@ func (w *walker) item(ctx context.Context, id string) error {
 	case state.SignOff:
 		return w.unsigned(it)
 	}
+	if id == "10.deploy" {
+		if err := w.enough(ctx, w.next); err != nil {
+			return err
+		}
+	}
 	return w.run(ctx, it)
 }
 
@@ -198,8 +203,8 @@ func (w *walker) signed(ctx context.Context, it *state.Item) error {
 	id, refusal := it.ID, w.unsigned(it)
 	soon, cancel := context.WithTimeout(ctx, w.signing)
 	defer cancel()
-	if w.signing > 0 && !w.a.flags.json {
-		fmt.Fprintf(w.a.err, "mayday: waits %s for %s %s\n", state.Duration(w.signing), id, state.Clean(it.Title))
+	if w.signing > 0 {
+		w.tell("waits %s for %s %s", state.Duration(w.signing), id, it.Title)
 	}
 	err := w.until(soon, func(in *state.Incident) bool {
 		now := in.Item(id)
