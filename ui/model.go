@@ -149,19 +149,20 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // handleFrames folds events in, in order.
 func (m *Model) handleFrames(frames framesMsg) tea.Cmd {
 	m.gen.events++
+	var follow []tea.Cmd
 	for _, f := range frames {
 		if err := m.scene.Fold(f); err != nil {
 			m.say(toneBad, "this screen missed an event and may be wrong: "+err.Error())
 		}
 		if f.Event != nil {
-			m.notice(*f.Event)
+			follow = append(follow, m.notice(*f.Event))
 		}
 	}
 	m.clock()
 	m.makeWay()
 	ring := m.ring
 	m.ring = ""
-	return tea.Batch(m.popup(), m.bell(ring))
+	return tea.Batch(append(follow, m.popup(), m.bell(ring))...)
 }
 
 // bell calls whoever looks elsewhere: the terminal's bell, and a notification in the
@@ -175,9 +176,9 @@ func (m *Model) bell(text string) tea.Cmd {
 
 // notice reacts to what is new, not to history: a page that went out asks whether
 // somebody has it.
-func (m *Model) notice(e state.Event) {
+func (m *Model) notice(e state.Event) tea.Cmd {
 	if e.Seq <= m.scene.Hello.Head {
-		return
+		return nil
 	}
 	switch f := e.Fact.(type) {
 	case state.LevelPaged:
@@ -195,7 +196,7 @@ func (m *Model) notice(e state.Event) {
 	case state.DrillScored:
 		m.showScore(f.Score)
 	case state.RollbackPrimed:
-		m.rkey.barSince = m.real
+		return m.primed(e.Actor)
 	case state.RollbackDisarmed, state.RollbackStarted:
 		m.rkey.here, m.local = false, nil
 		if _, began := f.(state.RollbackStarted); began {
@@ -206,6 +207,7 @@ func (m *Model) notice(e state.Event) {
 			m.say(toneBad, f.Problem.Error())
 		}
 	}
+	return nil
 }
 
 func (m *Model) handleThin(msg thinMsg) {

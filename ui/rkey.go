@@ -135,8 +135,8 @@ func (m *Model) handleArm(msg armMsg) tea.Cmd {
 		m.refused(msg.err)
 		return nil
 	}
-	if m.scene.Incident.Rollback.Status != "" && m.scene.Incident.Rollback.Armed.After(m.now.Add(-time.Minute)) && m.scene.Incident.Rollback.Status != state.RollbackArmed {
-		return nil // it answered by deed
+	if m.scene.Incident.Rollback.Status != "" && m.scene.Incident.Rollback.Armed.After(m.now.Add(-time.Minute)) {
+		return nil // it answered by deed; what it armed and then forgets is looked after by overdue
 	}
 	m.local = &localArm{deadline: sent.Add(m.scene.Hello.Grace)}
 	m.makeWay()
@@ -174,9 +174,53 @@ func (m *Model) disarm() tea.Cmd {
 	if m.local != nil {
 		m.local = nil
 		m.say(toneWarn, "stopped: nothing was rolled back")
-		return nil
+		return m.revoke()
 	}
 	return m.do(state.Disarm{})
+}
+
+// revoke takes back an R that a silent keeper may still find when it goes on: it reads
+// this after it. That it is silent still is no news; that it is too late is.
+func (m *Model) revoke() tea.Cmd {
+	return m.ask(state.Disarm{}, func(_ state.Answer, err error) tea.Cmd {
+		if err != nil && refusal(err) {
+			m.refused(err)
+		}
+		return nil
+	})
+}
+
+// primed reacts to an armed rollback. Where this process counts down because the keeper
+// was silent, the keeper has come back and does it; where this process rolls back
+// already, the keeper must not begin the same beside it.
+func (m *Model) primed(by state.Actor) tea.Cmd {
+	m.rkey.barSince = m.real
+	if m.local != nil {
+		m.local, m.rkey.here, m.rkey.refire = nil, true, false
+		m.say(toneWarn, "the keeper answers again: it rolls back")
+		return nil
+	}
+	if you := m.scene.Hello.You; m.here != nil && !m.here.over() && by.User == you.User && by.Host == you.Host {
+		return m.revoke()
+	}
+	return nil
+}
+
+// seeThrough begins the rollback that counts down in this process, or that the keeper was
+// asked for without an answer, when the screen closes: who pressed R and lost the
+// connection wanted it. It blocks for armTime at most.
+func (m *Model) seeThrough() {
+	if m.local == nil && !m.rkey.sent.IsZero() && !m.armed() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), armTime)
+		defer cancel()
+		if _, err := m.o.Session.Do(ctx, state.Arm{Trigger: "R"}); err == nil || refusal(err) {
+			return
+		}
+		m.local = &localArm{}
+	}
+	if m.local != nil {
+		m.rollHere()
+	}
 }
 
 // fire runs the armed rollback now.

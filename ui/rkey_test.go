@@ -206,6 +206,88 @@ func TestSilentKeeper(t *testing.T) {
 	})
 }
 
+// A keeper that was silent for more than a second finds R when it goes on: nothing must
+// run twice, and nothing at all that was stopped.
+func TestAKeeperThatAnswersLate(t *testing.T) {
+	late := func(r *rig) {
+		e := state.Event{Seq: r.m.scene.Incident.Seq + 1, Time: r.m.now, Actor: r.m.scene.Hello.You,
+			Fact: state.RollbackPrimed{Deadline: time.Now().Add(3 * time.Second), Trigger: "R"}}
+		r.send(framesMsg{{Event: &e}})
+	}
+	silent := func(r *rig) {
+		r.desk.mute["rollback.arm"] = true
+		r.keys("R")
+		r.pause(1200 * time.Millisecond)
+		r.shows("the keeper does not answer: from this process")
+	}
+	with(t, uitest.Canary(), func(r *rig) { // it was stopped: the keeper is told
+		silent(r)
+		r.keys("c")
+		r.want("rollback.arm rollback.disarm")
+	})
+	with(t, uitest.Canary(), func(r *rig) { // it counts down here: the keeper does it now
+		silent(r)
+		late(r)
+		r.pause(2500 * time.Millisecond)
+		if r.want("rollback.arm"); r.desk.here != 0 {
+			t.Error("this process rolled back beside the keeper")
+		}
+		r.keys("c")
+		r.want("rollback.arm rollback.disarm")
+	})
+	with(t, uitest.Canary(), func(r *rig) { // and dies of it: then this process does
+		silent(r)
+		r.desk.mute["rollback.fire"] = true
+		late(r)
+		r.pause(7 * time.Second)
+		if r.desk.here != 1 {
+			t.Errorf("rolled back here %d times, want 1", r.desk.here)
+		}
+	})
+	with(t, uitest.Canary(), func(r *rig) { // it runs here: the keeper must not begin, too
+		silent(r)
+		r.desk.hold = make(chan struct{})
+		r.keys("enter")
+		late(r)
+		r.want("rollback.arm rollback.disarm")
+		close(r.desk.hold)
+		if err := r.m.here.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	with(t, uitest.Canary(), func(r *rig) { // a colleague's R is the colleague's
+		silent(r)
+		r.desk.hold = make(chan struct{})
+		r.keys("enter")
+		r.armedBy("alice")
+		r.want("rollback.arm")
+		close(r.desk.hold)
+	})
+	with(t, uitest.Canary(), func(r *rig) { // the deed came, the answer did not
+		r.desk.mute["rollback.arm"] = true
+		r.keys("R")
+		late(r)
+		r.pause(2500 * time.Millisecond)
+		if r.desk.here != 0 {
+			t.Error("this process rolled back beside the keeper")
+		}
+	})
+}
+
+// TestQuitSaysWhatIsArmedHere: who leaves is told that it will be done.
+func TestQuitSaysWhatIsArmedHere(t *testing.T) {
+	with(t, uitest.Canary(), func(r *rig) {
+		r.desk.mute["rollback.arm"] = true
+		r.keys("R")
+		r.pause(1200 * time.Millisecond)
+		r.keys("q")
+		r.shows("A rollback is armed; it will be run before the process ends.")
+		if r.quit {
+			t.Error("it quit")
+		}
+	})
+}
+
 func TestRefusedR(t *testing.T) {
 	with(t, early(), func(r *rig) {
 		r.desk.fail["rollback.arm"] = errRefused

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"strings"
@@ -19,6 +20,7 @@ import (
 type stage struct {
 	desk
 	frames chan state.Frame
+	grace  time.Duration // 0: short
 }
 
 func (s *stage) Frames() <-chan state.Frame { return s.frames }
@@ -42,7 +44,7 @@ func (s *screen) Write(p []byte) (int, error) {
 
 func (s *screen) await(t *testing.T, text string) {
 	t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute) // only a hanging test meets it
 	for {
 		s.mu.Lock()
 		has := strings.Contains(s.all.String(), text)
@@ -62,7 +64,7 @@ func perform(t *testing.T, ctx context.Context, s *stage, play func(keys io.Writ
 	t.Helper()
 	story := uitest.Canary()
 	s.frames = make(chan state.Frame, 256)
-	s.frames <- state.Frame{Hello: &state.Hello{Incident: "INC-20261122-01", Grace: 50 * time.Millisecond, Head: story.Scene.Incident.Seq,
+	s.frames <- state.Frame{Hello: &state.Hello{Incident: "INC-20261122-01", Grace: cmp.Or(s.grace, 50*time.Millisecond), Head: story.Scene.Incident.Seq,
 		Clock: state.Clock{Origin: time.Now(), Base: uitest.Now, Speed: 1}}}
 	for i := range story.Scene.Events {
 		s.frames <- state.Frame{Event: &story.Scene.Events[i]}
@@ -124,6 +126,33 @@ func TestRunFinishesItsRollback(t *testing.T) {
 	})
 	if !res.RolledBackHere || res.RollbackErr != nil {
 		t.Errorf("result %+v", res)
+	}
+}
+
+// A rollback that was asked for is done, even if the connection is lost before a silent
+// keeper has answered, or while the countdown runs here.
+func TestRunSeesAnArmedRollbackThrough(t *testing.T) {
+	for name, c := range map[string]struct {
+		silent bool
+		shown  string // before the connection is lost
+	}{
+		"counting down here": {false, "rolls back itself"},
+		"no answer yet":      {true, "arming the rollback"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			s := &stage{grace: 30 * time.Second}
+			s.fail = map[string]error{"rollback.arm": errGone}
+			s.mute = map[string]bool{"rollback.arm": c.silent}
+			res := perform(t, ctx, s, func(keys io.Writer, out *screen) {
+				io.WriteString(keys, "\x12") // ctrl+r
+				out.await(t, c.shown)
+				cancel()
+			})
+			if !res.RolledBackHere || res.RollbackErr != nil || s.here != 1 {
+				t.Errorf("rolled back here %d times, result %+v", s.here, res)
+			}
+		})
 	}
 }
 

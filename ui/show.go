@@ -124,12 +124,16 @@ func (m *Model) quit() tea.Cmd {
 	case m.running() != nil:
 		busy = m.running().Title + " is running."
 	}
-	if m.replay() || m.ended || busy == "" || !m.scene.Hello.Keeping {
+	keeping := m.scene.Hello.Keeping
+	if m.replay() || m.ended || busy == "" || !keeping && m.local == nil {
 		m.quitting = true
 		return tea.Quit
 	}
-	m.open(dialog.Spec{Title: "Quit?", Danger: true, Button: "quit", Intro: []string{busy,
-		"This process keeps the incident: it runs probes, gates, clocks and actions. If another cockpit is open it takes over; else nobody watches until mayday is started again."}},
+	intro := []string{busy}
+	if keeping {
+		intro = append(intro, "This process keeps the incident: it runs probes, gates, clocks and actions. If another cockpit is open it takes over; else nobody watches until mayday is started again.")
+	}
+	m.open(dialog.Spec{Title: "Quit?", Danger: true, Button: "quit", Intro: intro},
 		func(map[string]string) tea.Cmd { m.quitting = true; return tea.Quit })
 	return nil
 }

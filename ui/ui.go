@@ -82,7 +82,8 @@ type Result struct {
 }
 
 // Run shows the cockpit until the operator quits, the session ends or ctx is done.
-// A rollback that this process runs itself is finished before Run returns.
+// A rollback that this process runs itself, or that was armed in it, is finished before
+// Run returns.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if (o.Session == nil) == (o.Film == nil) {
 		return Result{}, errors.New("ui: either a session or a film is needed")
@@ -110,6 +111,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	_, err := p.Run()
 	stop()
 	wg.Wait()
+	m.seeThrough()
 	res := Result{Scene: m.scene, Ended: m.ended}
 	if m.here != nil {
 		if !m.here.over() {

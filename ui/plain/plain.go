@@ -62,26 +62,32 @@ const inFlight = 16
 
 // Run prints what happens and does what the lines typed say, until "quit", the end
 // of the session or ctx. At the end of the input it goes on printing until the
-// session ends.
+// session ends. A rollback asked for that no keeper has taken on is done by this
+// process before Run returns.
 func Run(ctx context.Context, o Options) (*state.Scene, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &runner{o: o, ctx: ctx, scene: state.NewScene(), proofs: map[string]state.Proof{}, results: make(chan func(), inFlight)}
-	defer r.wg.Wait() // a rollback of our own is finished first
-	defer cancel()
-	lines, stop := readLines(ctx, o.Input)
+	r.stream(ctx)
+	cancel()
+	r.settle()
+	return r.scene, r.werr
+}
+
+func (r *runner) stream(ctx context.Context) {
+	lines, stop := readLines(ctx, r.o.Input)
 	defer stop()
-	frames := o.Session.Frames()
+	frames := r.o.Session.Frames()
 	for !r.quit && r.werr == nil {
 		select {
 		case <-ctx.Done():
-			return r.scene, nil
+			return
 		case f, ok := <-frames:
 			if !ok {
 				r.print("The session ended.")
-				return r.scene, r.werr
+				return
 			}
 			r.frame(f)
 			if len(frames) == 0 && r.scene.Incident.Seq >= r.scene.Hello.Head { // not amid history
@@ -98,7 +104,20 @@ func Run(ctx context.Context, o Options) (*state.Scene, error) {
 			r.line(line)
 		}
 	}
-	return r.scene, r.werr
+}
+
+// settle waits for what still runs, and does what its answers ask for: who leaves right
+// after R means it.
+func (r *runner) settle() {
+	for {
+		r.wg.Wait()
+		select {
+		case done := <-r.results:
+			done()
+		default:
+			return
+		}
+	}
 }
 
 // readLines reads in its own goroutine, because a read cannot be interrupted; a
@@ -157,7 +176,7 @@ func (r *runner) frame(f state.Frame) {
 		}
 		r.print("%s %s, %s: %s%s", f.Event.Time.Format("15:04:05"), f.Event.Actor.User, s.Tag, word, s.Text)
 		if p, ok := f.Event.Fact.(state.RollbackPrimed); ok {
-			r.print("The rollback runs in %.0f seconds. Type fire to run it now, or c to stop it.", p.Deadline.Sub(r.o.Now()).Seconds())
+			r.primed(p, f.Event.Actor)
 		}
 		if e, ok := f.Event.Fact.(state.RollbackFinished); ok {
 			for i, c := range e.Manual {
@@ -171,6 +190,18 @@ func (r *runner) frame(f state.Frame) {
 	case f.Lost != "":
 		r.print("The keeper is lost: %s", f.Lost)
 	}
+}
+
+// primed says what an armed rollback asks for. An R that a silent keeper found when it
+// went on, while this process rolls back already, is taken back: both at once would be
+// in each other's way.
+func (r *runner) primed(p state.RollbackPrimed, by state.Actor) {
+	if you := r.scene.Hello.You; r.here && by.User == you.User && by.Host == you.Host {
+		r.print("The keeper answers again. This process rolls back already, so the keeper is stopped.")
+		r.do(state.Disarm{})
+		return
+	}
+	r.print("The rollback runs in %.0f seconds. Type fire to run it now, or c to stop it.", p.Deadline.Sub(r.o.Now()).Seconds())
 }
 
 // repeats reports whether an event proves only again what was proven: nobody wants to
@@ -191,6 +222,9 @@ func (r *runner) ask(want state.Intent, then func(state.Answer)) {
 	r.background(askTime, func(ctx context.Context) func() {
 		a, err := r.o.Session.Do(ctx, want)
 		return func() {
+			if r.ctx.Err() != nil {
+				return // nobody reads it any more
+			}
 			if err != nil {
 				r.print("Refused: %v", state.AsProblem(err))
 				r.asked = ""
@@ -214,6 +248,11 @@ func (r *runner) background(limit time.Duration, f func(context.Context) func())
 		defer cancel()
 		done := f(ctx)
 		select {
+		case r.results <- done: // also when the stream ends just now, for settle
+			return
+		default:
+		}
+		select {
 		case r.results <- done:
 		case <-r.ctx.Done():
 		}
@@ -222,7 +261,9 @@ func (r *runner) background(limit time.Duration, f func(context.Context) func())
 
 // rollback arms or fires. Without an answer within a second this process does it.
 func (r *runner) rollback(want state.Intent) {
-	r.background(armTime, func(ctx context.Context) func() {
+	r.background(armTime, func(context.Context) func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), armTime)
+		defer cancel()
 		_, err := r.o.Session.Do(ctx, want)
 		var p *state.Problem
 		switch {

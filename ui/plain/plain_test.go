@@ -21,6 +21,7 @@ type fake struct {
 	wants  []state.Intent
 	mute   map[string]bool
 	here   int
+	hold   chan struct{} // RollbackHere waits for it, if set
 }
 
 func (f *fake) Frames() <-chan state.Frame { return f.frames }
@@ -39,8 +40,12 @@ func (f *fake) Do(ctx context.Context, want state.Intent) (state.Answer, error) 
 
 func (f *fake) RollbackHere(context.Context) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.here++
+	hold := f.hold
+	f.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	return nil
 }
 
@@ -137,6 +142,36 @@ func TestRWorksAnyTime(t *testing.T) {
 		if !strings.Contains(text(), "The rollback is done.") {
 			t.Errorf("the outcome was not said:\n%s", text())
 		}
+	})
+}
+
+// TestRIsSeenThrough: who leaves before a silent keeper has answered R gets the rollback.
+func TestRIsSeenThrough(t *testing.T) {
+	var got *fake
+	stream(t, map[string]bool{"rollback.arm": true}, func(f *fake, say func(string), _ func() string) {
+		got = f
+		say("R")
+		say("quit")
+	})
+	if got.here != 1 {
+		t.Errorf("rolled back here %d times, want 1", got.here)
+	}
+}
+
+// TestALateKeeperDoesNotRollBackToo: it finds R when it goes on, while this process rolls
+// back already.
+func TestALateKeeperDoesNotRollBackToo(t *testing.T) {
+	stream(t, map[string]bool{"rollback.arm": true}, func(f *fake, say func(string), text func() string) {
+		f.hold = make(chan struct{})
+		say("R")
+		time.Sleep(2 * time.Second)
+		f.frames <- state.Frame{Event: &state.Event{Seq: 2, Time: uitest.Start, Fact: state.RollbackPrimed{Deadline: time.Now().Add(3 * time.Second), Trigger: "R"}}}
+		synctest.Wait()
+		if got := f.seen(); len(got) != 2 || got[1] != (state.Disarm{}) {
+			t.Errorf("intents %#v:\n%s", got, text())
+		}
+		close(f.hold)
+		synctest.Wait()
 	})
 }
 
