@@ -65,10 +65,12 @@ type (
 		Reason string `json:"reason"`
 	}
 	// GoOn resumes an interrupted, stopped or asking rollout. Accept lets the
-	// asking gate pass on this person's word, with the reason.
+	// asking gate pass on this person's word, with the reason. Stage names the stage
+	// that the person has read of: the gate of a later one is refused; "" is any.
 	GoOn struct {
 		Accept bool   `json:"accept,omitempty"`
 		Reason string `json:"reason,omitempty"`
+		Stage  string `json:"stage,omitempty"`
 	}
 	// Decide is step 1's decision: hotfix, normal or wait.
 	Decide struct {

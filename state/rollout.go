@@ -136,6 +136,14 @@ func (r *Rollout) Stage() int {
 	return len(r.Stages)
 }
 
+// StageName is the name of that stage, in words where all have passed.
+func (r *Rollout) StageName() string {
+	if i := r.Stage(); i < len(r.Stages) {
+		return r.Stages[i].Name
+	}
+	return "its end"
+}
+
 // Weight is the share of traffic, in percent, that the plan has given the new
 // version so far: the weight of the last stage whose effect was seen.
 func (r *Rollout) Weight() int {

@@ -259,16 +259,26 @@ func (e *Engine) newAttempt(actor state.Actor) (state.Answer, error) {
 	}
 	in := e.Incident()
 	defer e.lookAgain() // R may have something to take back again
-	return e.simple(actor, func(in *state.Incident) error {
-		if err := open(in); err != nil {
-			return err
-		}
-		if len(in.Closed) < in.Attempt {
-			return &state.Problem{What: "the attempt is not over", Why: "a new one starts after a rollback",
-				Do: "Roll back first, or go on."}
-		}
-		return nil
-	}, state.AttemptStarted{N: in.Attempt + 1, Steps: fresh})
+	return e.simple(actor, e.attemptOver, state.AttemptStarted{N: in.Attempt + 1, Steps: fresh})
+}
+
+// attemptOver allows the next attempt. The database may go back after all the rest, when
+// the attempt is closed already. It needs mu.
+func (e *Engine) attemptOver(in *state.Incident) error {
+	if err := open(in); err != nil {
+		return err
+	}
+	if len(in.Closed) < in.Attempt {
+		return &state.Problem{What: "the attempt is not over", Why: "a new one starts after a rollback",
+			Do: "Roll back first, or go on."}
+	}
+	if err := e.notRolling(in); err != nil {
+		return err
+	}
+	if it := in.Item(itemRollback); in.Rollback.Status == state.RollbackFailed && it != nil && it.Status != state.ItemOverridden {
+		return rollbackFailed()
+	}
+	return nil
 }
 
 // untouched refuses to call a hotfix off that is in production, or half in it.

@@ -251,13 +251,7 @@ func (e *Engine) Close(why string) error {
 	e.mu.Lock()
 	e.leaving = true
 	e.mu.Unlock()
-	e.key.Lock()
-	armed := e.arm != nil
-	e.key.Unlock()
-	switch {
-	case armed:
-		e.fire(e.o.Actor, "the process was told to end while R was armed")
-	case e.alone():
+	if !e.fireArmed() && e.alone() {
 		e.fire(e.mayday(), "the last cockpit ended in mid-rollout (rollback.on_exit)")
 	}
 	e.lanes()
@@ -282,6 +276,17 @@ func (e *Engine) Close(why string) error {
 		err = flushed
 	}
 	return err
+}
+
+// fireArmed fires what is armed, and reports whether something was.
+func (e *Engine) fireArmed() bool {
+	e.key.Lock()
+	defer e.key.Unlock()
+	if e.arm == nil {
+		return false
+	}
+	e.fireKeyed(func() {}, e.o.Actor, undoing{trigger: "the process was told to end while R was armed"})
+	return true
 }
 
 // alone reports whether nobody is left with a rollout under way, and the runbook

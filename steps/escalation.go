@@ -14,32 +14,50 @@ const lateBy = time.Minute
 
 func (e *Engine) ack(actor state.Actor, role string) (state.Answer, error) {
 	in := e.Incident()
+	roles, other := e.acking(in, actor, role)
+	if len(roles) == 0 {
+		if _, err := e.roleOf(in, role); role != "" && err != nil {
+			return state.Answer{}, err
+		}
+		return state.Answer{}, noPage(other)
+	}
 	var facts []state.Fact
-	var taken []string
-	other := ""
+	for _, r := range roles {
+		facts = append(facts, state.LevelAcked{Role: r})
+	}
+	a, err := e.simple(actor, func(in *state.Incident) error {
+		if now, other := e.acking(in, actor, role); !slices.Equal(now, roles) {
+			return noPage(other) // somebody was quicker by a moment
+		}
+		return open(in)
+	}, facts...)
+	if err == nil {
+		for _, r := range roles {
+			if !slices.Contains(a.Lines, r) {
+				a.Lines = append(a.Lines, r)
+			}
+		}
+		a.Text = "it lapses " + state.Duration(in.Policy.AckLasts()).String() + " after your last sign of life"
+	}
+	return a, err
+}
+
+// acking gives the role of each level that an acknowledgement takes; else who has them.
+func (e *Engine) acking(in *state.Incident, actor state.Actor, role string) (roles []string, other string) {
 	for _, l := range in.Levels {
 		switch {
 		case l.Paged.IsZero() || role != "" && !strings.EqualFold(role, l.Role):
 		case l.Acked.IsZero() || l.AckBy == actor.User:
-			facts = append(facts, state.LevelAcked{Role: l.Role})
-			if !slices.Contains(taken, l.Role) {
-				taken = append(taken, l.Role)
-			}
+			roles = append(roles, l.Role)
 		default:
 			other = e.nameOf(l.AckBy) + " has it as " + l.Role
 		}
 	}
-	if len(facts) == 0 {
-		if _, err := e.roleOf(in, role); role != "" && err != nil {
-			return state.Answer{}, err
-		}
-		return state.Answer{}, &state.Problem{What: "no page waits for an acknowledgement", Why: other}
-	}
-	a, err := e.simple(actor, open, facts...)
-	if err == nil {
-		a.Lines, a.Text = taken, "it lapses "+state.Duration(in.Policy.AckLasts()).String()+" after your last sign of life"
-	}
-	return a, err
+	return roles, other
+}
+
+func noPage(other string) error {
+	return &state.Problem{What: "no page waits for an acknowledgement", Why: other}
 }
 
 func (e *Engine) escalate(actor state.Actor, role string) (state.Answer, error) {

@@ -97,7 +97,14 @@ func (e *Engine) runItem(ctx context.Context, actor state.Actor, id string, valu
 		return e.failedBefore(actor, id, err)
 	}
 	run := e.newRun(id)
-	seq, err := e.recordIf(actor, runnable(id), state.ItemStarted{Item: id, Run: run, Commands: e.shown(p.Commands)})
+	seq, err := e.recordIf(actor, func(in *state.Incident) error {
+		if inAttempt(id) || it.Changes { // the lane is taken before the fold knows of it
+			if err := e.notRolling(in); err != nil {
+				return err
+			}
+		}
+		return runnable(id)(in)
+	}, state.ItemStarted{Item: id, Run: run, Commands: e.shown(p.Commands)})
 	if err != nil {
 		return state.Answer{}, err
 	}
@@ -199,6 +206,9 @@ func (e *Engine) launch(id string, f func(context.Context, *work)) {
 	e.mu.Lock()
 	before := e.running[id]
 	e.running[id] = w
+	if e.rolling && inAttempt(id) { // it began when the rollback had told all others to stop
+		cancel()
+	}
 	e.mu.Unlock()
 	e.spawn(func() {
 		defer e.autos()

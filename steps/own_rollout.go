@@ -12,17 +12,20 @@ import (
 
 // makePlan computes the production rollout and its inverse; nothing happens yet.
 func (e *Engine) makePlan(ctx context.Context, job Job) (Outcome, error) {
-	p, _, err := e.plan(ctx, job.Incident, "10.deploy", job.Incident.Facts["9.strategy"])
+	p, _, err := e.plan(ctx, job.Incident, itemDeploy, job.Incident.Facts["9.strategy"])
 	if err != nil {
 		return Outcome{}, err
 	}
-	if old := planned(job.Incident, "10.deploy"); old != nil {
-		if old.Status != state.RolloutPlanned {
-			return Outcome{}, &state.Problem{What: "the rollout of this plan has begun", Do: "Finish it or roll back."}
-		}
+	if old := planned(job.Incident, itemDeploy); old != nil {
 		p.ID = old.ID
 	}
-	if _, err := e.record(e.mayday(), state.RolloutLaid{Plan: p, Item: "10.deploy"}); err != nil {
+	// Planning takes a while: what it would replace is looked at when it is written.
+	if _, err := e.recordIf(e.mayday(), func(in *state.Incident) error {
+		if old := planned(in, itemDeploy); old != nil && old.Status != state.RolloutPlanned {
+			return &state.Problem{What: "the rollout of this plan has begun", Do: "Finish it or roll back."}
+		}
+		return unnumbered(in, p.ID, itemDeploy)
+	}, state.RolloutLaid{Plan: p, Item: itemDeploy}); err != nil {
 		return Outcome{}, err
 	}
 	for _, w := range p.Warnings {

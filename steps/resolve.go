@@ -142,7 +142,12 @@ func settled(in *state.Incident) error {
 	}
 	p := &state.Problem{What: "production is in the middle of a rollout", Do: "Finish it or roll back first."}
 	if rb.Status == state.RollbackFailed {
-		p.What, p.Do = "the rollback failed", "Press R again; or finish it by hand and override "+itemRollback+" with what you did."
+		return rollbackFailed()
 	}
 	return p
+}
+
+// rollbackFailed is why nothing that stands on a rollback can go on.
+func rollbackFailed() error {
+	return &state.Problem{What: "the rollback failed", Do: "Press R again; or finish it by hand and override " + itemRollback + " with what you did."}
 }

@@ -70,10 +70,9 @@ func (e *Engine) countDown(actor state.Actor, deadline time.Time, p undoing) {
 	ready, a.cancel = context.WithCancel(e.ctx)
 	a.timer = time.AfterFunc(max(deadline.Sub(e.o.Now()), 0), func() {
 		e.key.Lock()
-		mine := e.arm == a
-		e.key.Unlock()
-		if mine {
-			e.fireAfter(func() {}, actor, p)
+		defer e.key.Unlock()
+		if e.arm == a { // looked at and fired in one: a stop between the two would come to nothing
+			e.fireKeyed(func() {}, actor, p)
 		}
 	})
 	e.arm = a
@@ -117,6 +116,11 @@ func (e *Engine) fire(actor state.Actor, trigger string) {
 func (e *Engine) fireAfter(first func(), actor state.Actor, p undoing) {
 	e.key.Lock()
 	defer e.key.Unlock()
+	e.fireKeyed(first, actor, p)
+}
+
+// fireKeyed is fireAfter for whoever has key.
+func (e *Engine) fireKeyed(first func(), actor state.Actor, p undoing) {
 	ready := false
 	if e.arm != nil {
 		ready = e.arm.ready.Load()

@@ -93,6 +93,15 @@ func (e *Engine) redactOps(ops []state.Op) {
 	}
 }
 
+// unnumbered refuses a plan whose number another item's rollout got while it was made: it
+// would take that one's place.
+func unnumbered(in *state.Incident, id, item string) error {
+	if r := in.Rollout(id); r != nil && r.Item != item {
+		return &state.Problem{Code: "numbered", What: "the plan was not kept", Why: r.Item + " was planned at the same time and has its number " + id, Do: "Run it again."}
+	}
+	return nil
+}
+
 // planned gives the rollout that an item will run or ran: production's was planned
 // in step 9.
 func planned(in *state.Incident, item string) *state.Rollout {
@@ -133,6 +142,9 @@ func (e *Engine) startRollout(ctx context.Context, actor state.Actor, in *state.
 			return err
 		}
 		if err := shippable(in, it.ID); err != nil {
+			return err
+		}
+		if err := unnumbered(in, p.ID, it.ID); err != nil {
 			return err
 		}
 		return runnable(it.ID)(in)
@@ -356,6 +368,9 @@ func (e *Engine) goOn(actor state.Actor, v state.GoOn) (state.Answer, error) {
 		r := &in.Rollouts[i]
 		newest := planned(in, r.Item)
 		if newest != nil && newest.ID == r.ID && r.Status.Active() && r.Status != state.RolloutRunning {
+			if at := r.StageName(); v.Stage != "" && v.Stage != at {
+				return state.Answer{}, &state.Problem{What: "the rollout moved on meanwhile", Why: "you have read of " + v.Stage + ", it stands at " + at, Do: "Read what asks now, then answer that."}
+			}
 			return e.resume(actor, r, state.RolloutResumed{Rollout: r.ID, Accept: v.Accept, Reason: v.Reason})
 		}
 	}
@@ -380,7 +395,7 @@ func (e *Engine) resume(actor state.Actor, r *state.Rollout, f state.RolloutResu
 		if in.Epoch != r.Epoch {
 			return &state.Problem{Code: "fenced", What: "it cannot go on: a rollback has begun and failed", Do: "Press R again, or finish the rollback by hand."}
 		}
-		if now := in.Rollout(r.ID); now == nil || now.Status != r.Status {
+		if now := in.Rollout(r.ID); now == nil || now.Status != r.Status || now.Stage() != r.Stage() {
 			return &state.Problem{What: "the rollout moved on meanwhile"}
 		}
 		return open(in)

@@ -392,11 +392,12 @@ func (m *Model) cancel() tea.Cmd {
 func (m *Model) goOn() tea.Cmd {
 	r := waits(m.scene.Incident)
 	word, _ := m.t.Rollout(r.Status)
+	at := r.StageName() // what is read here: a colleague may answer first, and the next stage ask
 	intro := []string{"The rollout of " + r.Version + " to " + r.Environment + " is " + word + "."}
 	var fields []dialog.Field
 	opts := []dialog.Option{{Value: "on", Label: "go on", Help: "from where it stands; the gate looks again, and asks again if it must"}}
 	if r.Status == state.RolloutAsking {
-		intro = append([]string{"The rollout of " + r.Version + " to " + r.Environment + " is paused at " + stageName(r) +
+		intro = append([]string{"The rollout of " + r.Version + " to " + r.Environment + " is paused at " + r.StageName() +
 			": the gate does not know enough and asks you."}, r.Gate.Reasons...)
 		opts = append(opts, dialog.Option{Value: "accept", Label: "accept", Help: "pass this gate on my word; needs a reason"})
 		fields = []dialog.Field{{Name: "how", Label: "How", Kind: dialog.Choice, Options: opts}, {Name: "why", Label: "Reason", Hint: "needed to accept"}}
@@ -413,7 +414,7 @@ func (m *Model) goOn() tea.Cmd {
 		Check: func(v map[string]string) string {
 			return unless(v["how"] != "accept" || v["why"] != "", "passing a gate on your word needs a reason")
 		}}, func(v map[string]string) tea.Cmd {
-		return m.do(state.GoOn{Accept: v["how"] == "accept", Reason: v["why"]})
+		return m.do(state.GoOn{Accept: v["how"] == "accept", Reason: v["why"], Stage: at})
 	})
 	d.SetBody([]dialog.Line{{Tone: dialog.Quiet, Text: "looking at the cluster…"}})
 	return m.ask(state.Preview{Item: r.Item}, func(a state.Answer, err error) tea.Cmd {

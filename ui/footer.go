@@ -118,7 +118,7 @@ func (m *Model) itemHint(it *state.Item) string {
 		word, _ := m.t.Rollout(w.Status)
 		why := strings.Join(w.Gate.Reasons, ", ")
 		if w.Status != state.RolloutAsking || why == "" {
-			why = "at " + stageName(w)
+			why = "at " + w.StageName()
 		}
 		key := "enter"
 		if m.tab != tabList { // there enter is the pane's
@@ -135,7 +135,7 @@ func (m *Model) itemHint(it *state.Item) string {
 			return head + ": another " + theme.Clock(max(end.Sub(m.now), 0)) + " to watch; R rolls back"
 		}
 		if mine && r.Production {
-			return head + " runs (" + stageName(r) + "): enter shows the rollout, R takes it back, C stops it there"
+			return head + " runs (" + r.StageName() + "): enter shows the rollout, R takes it back, C stops it there"
 		}
 		return head + " runs: enter shows its output, C cancels it"
 	case state.ItemFailed, state.ItemCancelled, state.ItemInterrupted:
@@ -174,13 +174,6 @@ func firstSentence(s string) string {
 		return s[:i+1]
 	}
 	return s
-}
-
-func stageName(r *state.Rollout) string {
-	if i := r.Stage(); i < len(r.Stages) {
-		return r.Stages[i].Name
-	}
-	return "its end"
 }
 
 // enterDoes says what enter does to an open item.

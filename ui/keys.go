@@ -338,6 +338,9 @@ func (m *Model) running() *state.Item {
 
 func whyNoAttempt(m *Model) string {
 	in := m.scene.Incident
+	if in.Rollback.Status == state.RollbackRunning {
+		return "a new attempt opens when the rollback has ended"
+	}
 	return unless(in.Open() && len(in.Closed) >= in.Attempt && in.Attempt > 0, "a new attempt opens after a rollback")
 }
 

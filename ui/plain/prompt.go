@@ -82,8 +82,9 @@ func (r *runner) choices(in *state.Incident, it *state.Item) []choice {
 	case w != nil && w.Item == id:
 		add("go on with the rollout", func() { r.do(state.GoOn{}) })
 		if w.Status == state.RolloutAsking {
+			at := w.StageName()
 			r.print("The gate asks: %s", strings.Join(w.Gate.Reasons, "; "))
-			add("accept: let the gate pass on your word", r.words("Reason", func(s string) { r.do(state.GoOn{Accept: true, Reason: s}) }))
+			add("accept: let the gate pass on your word", r.words("Reason", func(s string) { r.do(state.GoOn{Accept: true, Reason: s, Stage: at}) }))
 		}
 		add("look at the cluster", func() { r.show(id) })
 	case it.Kind == state.SignOff:
