@@ -96,21 +96,21 @@ func (e *Engine) before() state.BeforeMeasured {
 		if !r.seen || p.Role == state.RoleNew && p.By == "" {
 			continue
 		}
-		window, wide := e.series[p.Name].Since(now.Add(-beforeSpan)), e.series[p.Name].Since(now.Add(-windowSpan(p)))
-		s := r.sample
+		all, wide := e.series[p.Name].Since(now.Add(-beforeSpan)), e.series[p.Name].Since(now.Add(-windowSpan(p)))
+		s, window := r.sample, all
 		if p.New != "" {
 			s, window, wide = s.Of(p.Old), of(window, p.Old), of(wide, p.Old)
 		}
-		if !s.Verdict.Known() {
-			continue
-		}
+		// The newest reading may be a lost one, and the only one of a probe that is asked rarely.
 		if typical, ok := p.Typical(window); ok {
 			s = typical
+		} else if !s.Verdict.Known() {
+			continue
 		}
 		s.Parts = nil
 		keep(p, p.Old, wide)
-		for _, x := range r.sample.Parts {
-			part := of(e.series[p.Name].Since(now.Add(-beforeSpan)), x.Label)
+		for _, x := range lastParts(all, r.sample) {
+			part := of(all, x.Label)
 			if typical, ok := p.Typical(part); ok {
 				s.Parts = append(s.Parts, state.Part{Label: x.Label, Value: typical.Value, Verdict: typical.Verdict})
 				keep(p, x.Label, part)
@@ -119,6 +119,14 @@ func (e *Engine) before() state.BeforeMeasured {
 		out.Readings[p.Name] = s
 	}
 	return out
+}
+
+// lastParts gives the newest parts that were read.
+func lastParts(window []state.Sample, newest state.Sample) []state.Part {
+	for i := len(window) - 1; i >= 0 && len(newest.Parts) == 0; i-- {
+		newest = window[i]
+	}
+	return newest.Parts
 }
 
 // Scarce gives the probes that gates ask and of which less is known from before a rollout

@@ -168,17 +168,12 @@ func newest(s *state.Series) []state.Sample {
 	return out
 }
 
-// remember fills the rings with what a keeper before recorded. What was seen before
-// the probes were laid last may have answered another question, and is left out.
+// remember fills the rings with what a keeper before recorded, but for what answered
+// another question than its probe asks now.
 func (e *Engine) remember(past []state.Sample) {
-	var laid time.Time
-	for _, ev := range e.events {
-		if _, ok := ev.Fact.(state.ProbesLaid); ok {
-			laid = ev.Time
-		}
-	}
+	since := askedSince(e.events)
 	for _, x := range past {
-		if _, ok := e.in.Probe(x.Probe); !ok || x.Got.Before(laid) {
+		if from, ok := since[x.Probe]; !ok || x.Got.Before(from) {
 			continue
 		}
 		if e.series[x.Probe] == nil {
@@ -186,6 +181,40 @@ func (e *Engine) remember(past []state.Sample) {
 		}
 		e.series[x.Probe].Add(x)
 	}
+}
+
+// askedSince says since when each of the probes that were laid last has asked what it asks now.
+func askedSince(events []state.Event) map[string]time.Time {
+	var laid []state.Probe
+	since := map[string]time.Time{}
+	for _, ev := range events {
+		probes := laid
+		switch f := ev.Fact.(type) {
+		case state.Declared:
+			probes = f.Probes
+		case state.ProbesLaid:
+			probes = f.Probes
+		default:
+			continue
+		}
+		now := map[string]time.Time{}
+		for _, p := range probes {
+			now[p.Name] = ev.Time
+			for _, o := range laid {
+				if o.Name == p.Name && asksTheSame(o, p) {
+					now[p.Name] = since[o.Name]
+				}
+			}
+		}
+		laid, since = probes, now
+	}
+	return since
+}
+
+// asksTheSame reports whether what a probe answered says something of what it asks now.
+// One that keeps versions apart says of the old one what it said before there was a new.
+func asksTheSame(o, p state.Probe) bool {
+	return o.Kind == p.Kind && o.Query == p.Query && o.By == p.By && (p.By != "" || o.New == p.New && o.Old == p.Old)
 }
 
 // readings gives what is known now of the probes with one of the roles.
@@ -244,7 +273,7 @@ func (e *Engine) forget(old, probes []state.Probe) {
 	defer e.mu.Unlock()
 	for _, p := range probes {
 		for _, o := range old {
-			if o.Name == p.Name && (o.Query != p.Query || o.New != p.New || o.Old != p.Old) {
+			if o.Name == p.Name && !asksTheSame(o, p) {
 				delete(e.series, p.Name)
 			}
 		}
