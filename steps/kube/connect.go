@@ -39,7 +39,8 @@ type Cluster struct {
 	web         http.RoundTripper // what client sends by
 	server      *url.URL
 	credentials *credentials
-	endpoint    string // stands in for the UID where namespaces cannot be read
+	endpoint    string        // stands in for the UID where namespaces cannot be read
+	patience    time.Duration // how long a write of forward work is tried again
 
 	mu       sync.Mutex // held while the identity is read: who needs it meanwhile waits for that
 	identity string
@@ -114,7 +115,7 @@ func New(cfg *rest.Config) (*Cluster, error) {
 	}
 	sum := sha256.Sum256(append([]byte(cfg.Host+"\n"), ca...))
 	return &Cluster{client: client, web: web, server: server, credentials: creds, endpoint: "server+ca:" + hex.EncodeToString(sum[:8]),
-		ahead: newAhead()}, nil
+		patience: forwardPatience, ahead: newAhead()}, nil
 }
 
 // clients gives the client and what it sends by, for requests that are no objects.

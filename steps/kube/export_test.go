@@ -3,6 +3,7 @@ package kube
 import (
 	"time"
 
+	"mayday/state/runbook"
 	"mayday/steps"
 )
 
@@ -16,5 +17,20 @@ func Impatient(s steps.Strategy, d time.Duration) steps.Strategy {
 // written.
 func Unhurried(s steps.Strategy) steps.Strategy {
 	s.(several).patience.next = time.Hour
+	return s
+}
+
+// Steadfast makes the strategy's forward work wait for an API server however long it
+// takes to start.
+func Steadfast(s steps.Strategy) steps.Strategy {
+	b := s.(several).base
+	connect := b.connect
+	b.connect = func(env runbook.Environment) (*Cluster, error) {
+		c, err := connect(env)
+		if err == nil {
+			c.patience = time.Hour
+		}
+		return c, err
+	}
 	return s
 }

@@ -23,6 +23,7 @@ import (
 
 	"mayday/state"
 	"mayday/state/runbook"
+	"mayday/steps/kube"
 	"mayday/steps/kube/kubetest"
 )
 
@@ -267,7 +268,8 @@ func outage() time.Duration {
 }
 
 // TestAPIServerStops in the middle of a canary and of its rollback: both go on where
-// they were once it is back.
+// they were once it is back. How long each waits for that, TestOutage says: on a busy
+// machine an API server may take longer to start than the rest of forward work's patience.
 func TestAPIServerStops(t *testing.T) {
 	t.Parallel()
 	c := kubetest.Start(t)
@@ -310,7 +312,7 @@ func TestAPIServerStops(t *testing.T) {
 		}
 	}
 	if err := away(func(when func(*http.Request) (int, string)) error {
-		_, err := s.with("canary", when).Stage(ctx, p, 2, fence(0), t.Output())
+		_, err := kube.Steadfast(s.with("canary", when)).Stage(ctx, p, 2, fence(0), t.Output())
 		return err
 	}); err != nil {
 		t.Errorf("mid-canary: %v", err)

@@ -54,7 +54,7 @@ func (c *Cluster) early(ctx context.Context, ch change, f steps.Fence) *unstruct
 // the fence before anything else, and retries within milliseconds. Errors:
 // steps.ErrFenced, a Problem of the change, or what the server said.
 func (c *Cluster) write(ctx context.Context, ch change, f steps.Fence, l lane) (bool, error) {
-	patience := forwardPatience
+	patience := c.patience
 	var made *unstructured.Unstructured
 	if l == backward {
 		patience, made = backwardPatience, c.early(ctx, ch, f)
