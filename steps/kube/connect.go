@@ -39,7 +39,7 @@ type Cluster struct {
 	web         http.RoundTripper // what client sends by
 	server      *url.URL
 	credentials *credentials
-	endpoint    string        // stands in for the UID where namespaces cannot be read
+	endpoint    string        // of the server's URL and CA: stands in for the UID where namespaces cannot be read
 	patience    time.Duration // how long a write of forward work is tried again
 
 	mu       sync.Mutex // held while the identity is read: who needs it meanwhile waits for that

@@ -161,8 +161,9 @@ func (b *backoff) wait(ctx context.Context, race bool) error {
 }
 
 // same refuses to go on in another cluster than the one the plan was made for.
-// An identity that cannot be compared (namespaces readable then, not now) stops
-// forward work only.
+// Where namespaces could not be read then and can be now, the plan knows the server's
+// URL and CA, which are compared; an identity that cannot be compared (namespaces
+// readable then, not now) stops forward work only.
 func (c *Cluster) same(ctx context.Context, plan state.Plan, l lane) error {
 	var pause backoff
 	give := time.Now().Add(backwardPatience)
@@ -173,7 +174,7 @@ func (c *Cluster) same(ctx context.Context, plan state.Plan, l lane) error {
 		}
 		id, err = c.identify(ctx)
 	}
-	if err != nil || id == plan.ClusterUID {
+	if err != nil || id == plan.ClusterUID || plan.ClusterUID == c.endpoint {
 		return problem(err, "cannot reach the cluster")
 	}
 	if l == backward && id == c.endpoint {
