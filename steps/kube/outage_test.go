@@ -70,3 +70,54 @@ func TestOutage(t *testing.T) {
 		})
 	}
 }
+
+// TestTrafficWaitsForPods: a rollback leads the traffic first only where it knows that
+// there are pods to take it.
+func TestTrafficWaitsForPods(t *testing.T) {
+	const trafficFirst, podsFirst = "traffic stable canary", "stable traffic canary"
+	const away, denied = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","code":503}`,
+		`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`
+	const d, none = `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"app-stable","namespace":"shop"},`, `"spec":{"replicas":0},"status":{}}`
+	for _, c := range []struct {
+		name, order string
+		guarded     bool
+		answers     func(n int) (code int, body string)
+	}{
+		{"pods", trafficFirst, false, func(int) (int, string) {
+			return http.StatusOK, d + `"spec":{"replicas":3},"status":{"readyReplicas":3}}`
+		}},
+		{"none", podsFirst, true, func(int) (int, string) { return http.StatusOK, d + none }},
+		{"none, after a moment", podsFirst, true, func(n int) (int, string) {
+			if n == 1 {
+				return http.StatusServiceUnavailable, away
+			}
+			return http.StatusOK, d + none
+		}},
+		{"pods, after a moment", trafficFirst, false, func(n int) (int, string) {
+			if n == 1 {
+				return 0, ""
+			}
+			return http.StatusOK, d + `"spec":{"replicas":3},"status":{"readyReplicas":3}}`
+		}},
+		{"never known", podsFirst, true, func(int) (int, string) { return http.StatusServiceUnavailable, away }},
+		{"not to be known", podsFirst, true, func(int) (int, string) { return http.StatusForbidden, denied }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := 0
+				stable := workload{Deployment: "app-stable", Replicas: 3, Ready: 3}
+				s := snapshot{Stable: stable, Canary: &workload{Deployment: "app-canary"}, Route: &route{Kind: "VirtualService", Name: "app"}}
+				r := &run{s: s, plan: state.Plan{Namespace: "shop"}, c: clusterOf(t, func(*http.Request) (int, string) { n++; return c.answers(n) })}
+				var order []string
+				guarded := false
+				for _, u := range r.order(t.Context(), canary{}.undo(s, "shop")) {
+					order = append(order, u.id)
+					guarded = guarded || u.id == opTraffic && u.may != nil
+				}
+				if got := strings.Join(order, " "); got != c.order || guarded != c.guarded {
+					t.Errorf("%s, guarded %t, want %s", got, guarded, c.order)
+				}
+			})
+		})
+	}
+}

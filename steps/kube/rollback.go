@@ -71,7 +71,8 @@ func (st *strategy) takeBack(ctx context.Context, plan state.Plan, fence steps.F
 
 // order puts the workload before the traffic where the pods that took it before are
 // gone or were scaled down to less than half: moving it first would answer few or
-// nobody.
+// nobody. The same where that stays unknown: pods that are there cost this order
+// moments, pods that are not would cost all users their answers.
 func (r *run) order(ctx context.Context, ops []undo) []undo {
 	if !r.asks(ops) {
 		return ops
@@ -79,18 +80,19 @@ func (r *run) order(ctx context.Context, ops []undo) []undo {
 	var err error
 	s, known := r.c.ahead.young(deployment(r.plan.Namespace, r.s.Stable.Deployment))
 	if !known {
-		s, err = r.look(ctx)
+		err = r.insist(ctx, func() (err error) { s, err = r.look(ctx); return err })
 	}
-	if err == nil && r.s.Stable.short(s.want, s.ready) {
-		// What the pods read goes before the workload wherever that goes.
-		at := 1
-		for ops[at].ref.isConfig() {
-			at++
-		}
-		traffic := ops[0]
-		ops = slices.Insert(slices.Clone(ops[1:]), at, traffic)
-		ops[at].may = func(ctx context.Context, r *run) error { return r.staffed(ctx) }
+	if err == nil && !r.s.Stable.short(s.want, s.ready) {
+		return ops
 	}
+	// What the pods read goes before the workload wherever that goes.
+	at := 1
+	for ops[at].ref.isConfig() {
+		at++
+	}
+	traffic := ops[0]
+	ops = slices.Insert(slices.Clone(ops[1:]), at, traffic)
+	ops[at].may = func(ctx context.Context, r *run) error { return r.staffed(ctx) }
 	return ops
 }
 
