@@ -9,9 +9,11 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"mayday/state"
+	"mayday/state/runbook"
 	"mayday/steps"
 )
 
@@ -127,5 +129,43 @@ func testDrift(t *testing.T, open world) {
 	}
 	if v, err := st.Rollback(t.Context(), p, fence(1), quietly); err != nil {
 		t.Errorf("rollback: %v, %+v", err, v)
+	}
+}
+
+// TestTheLastLookIsTriedAgain: a rollback that is finished has not failed because the API
+// server was away for the moment in which it looked at what it had done.
+func TestTheLastLookIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		strategy, reads string
+		objects         []runtime.Object
+		env             runbook.Environment
+		settled         func(t *testing.T, s *shop)
+	}{
+		"the traffic's way": {"blue-green", "services/app-service", colourObjects(), blueGreenEnv(), func(t *testing.T, s *shop) { s.settled(t, "app-blue") }},
+		"a Deployment":      {"blue-green", "deployments/app-blue", colourObjects(), blueGreenEnv(), func(t *testing.T, s *shop) { s.settled(t, "app-blue") }},
+		"a StatefulSet":     {"rolling", "statefulsets/db", []runtime.Object{stateful("db", "registry.local/shop:v1.2.3", 1)}, orderedEnv(), func(t *testing.T, s *shop) { s.setSettled(t, "db") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t, c.objects...)
+			c.settled(t, s)
+			var looks, away atomic.Bool
+			st := s.with(c.strategy, func(r *http.Request) (int, string) {
+				if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, c.reads) && looks.Load() && away.CompareAndSwap(false, true) {
+					return http.StatusServiceUnavailable, status("ServiceUnavailable", "etcdserver: leader changed", "503")
+				}
+				return 0, ""
+			})
+			p := mustPlan(t, st, s.order(c.env))
+			stages(t, st, p, 0, 1)
+			_, err := st.Rollback(t.Context(), p, fence(1), func(op state.RollbackOp) {
+				if op.Op == "verify" && op.Status == state.ItemRunning {
+					looks.Store(true)
+				}
+			})
+			if err != nil || !away.Load() {
+				t.Errorf("rollback: %v, the server was away: %t", err, away.Load())
+			}
+		})
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"mayday/state"
 	"mayday/steps"
 )
@@ -282,8 +284,8 @@ func (r *run) seen(ctx context.Context) ([]string, error) {
 	var seen []string
 	if k := r.s.carrier(); k != nil {
 		o := k.ref(r.plan.Namespace)
-		live, err := r.c.get(ctx, o)
-		if err != nil {
+		var live *unstructured.Unstructured
+		if err := r.insist(ctx, func() (err error) { live, err = r.c.get(ctx, o); return err }); err != nil {
 			return seen, problem(err, "cannot read "+o.String()+" back")
 		}
 		text, err := k.home(live)
@@ -293,7 +295,9 @@ func (r *run) seen(ctx context.Context) ([]string, error) {
 		seen = append(seen, text)
 	}
 	o := r.s.Stable.ref(r.plan.Namespace)
-	ok, text, err := r.isBack(ctx)
+	var ok bool
+	var text string
+	err := r.insist(ctx, func() (err error) { ok, text, err = r.isBack(ctx); return err })
 	if err != nil {
 		return seen, missed(err, o, "cannot read "+o.String())
 	}
