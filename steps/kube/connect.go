@@ -103,6 +103,7 @@ func New(cfg *rest.Config) (*Cluster, error) {
 		cfg.ExecProvider.StdinUnavailable = true
 		cfg.ExecProvider.StdinUnavailableMessage = "mayday runs credential plugins without a terminal: log in first in a shell of your own"
 	}
+	noticeSilence(cfg)
 	creds := watchCredentials(cfg)
 	client, web, server, err := clients(cfg)
 	if err != nil {
