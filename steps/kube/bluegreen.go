@@ -134,15 +134,8 @@ func (k blueGreen) effect(ctx context.Context, r *run, i int) (steps.Effect, err
 
 // checked tries the idle colour out.
 func (blueGreen) checked(ctx context.Context, r *run) (steps.Effect, error) {
-	// Nothing is written here, so the fences are asked for: work that is fenced out
-	// must not report anything as checked.
-	svc := r.s.Colours.ref(r.plan.Namespace)
-	u, err := r.c.get(ctx, svc)
-	if err != nil {
-		return steps.Effect{}, problem(err, "cannot read "+svc.String())
-	}
-	if err := r.owned(svc, u.GetAnnotations()); err != nil {
-		return steps.Effect{}, err
+	if err := r.uncontested(ctx); err != nil {
+		return steps.Effect{}, problem(err, "cannot read "+r.s.Colours.String())
 	}
 	text, err := r.fit(ctx)
 	if err != nil {
@@ -150,6 +143,17 @@ func (blueGreen) checked(ctx context.Context, r *run) (steps.Effect, error) {
 	}
 	seen, err := r.tryOut(ctx)
 	return steps.Effect{Text: seen + ", " + text}, err
+}
+
+// uncontested asks for the Service's fence where nothing is written: work that is fenced
+// out must not report anything as checked.
+func (r *run) uncontested(ctx context.Context) error {
+	svc := r.s.Colours.ref(r.plan.Namespace)
+	u, err := r.c.get(ctx, svc)
+	if err != nil {
+		return err
+	}
+	return r.owned(svc, u.GetAnnotations())
 }
 
 // switched waits until the Service leads to the new colour alone, and it answers.

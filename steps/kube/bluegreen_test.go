@@ -211,10 +211,10 @@ func TestPreview(t *testing.T) {
 		t.Errorf("asked %q", asked)
 	}
 	answer = errors.New("500\x1b[2J")
-	if _, err = st.Stage(t.Context(), p, 1, fence(0), t.Output()); !state.HasCode(err, "checks") || strings.Contains(err.Error(), "\x1b") || !strings.Contains(err.Error(), "2 of 2 checks fail") {
+	if _, err = kube.Impatient(st, 0).Stage(t.Context(), p, 1, fence(0), t.Output()); !state.HasCode(err, "checks") || strings.Contains(err.Error(), "\x1b") || !strings.Contains(err.Error(), "2 of 2 checks fail") {
 		t.Errorf("failing checks: %v", err)
 	}
-	if _, err = s.strategy("blue-green", answersOf{"v1.2.3": 20}).Stage(t.Context(), p, 1, fence(0), t.Output()); !state.HasCode(err, "checks") || !strings.Contains(err.Error(), "v1.2.4 answered 0 of 20") {
+	if _, err = kube.Impatient(s.strategy("blue-green", answersOf{"v1.2.3": 20}), 0).Stage(t.Context(), p, 1, fence(0), t.Output()); !state.HasCode(err, "checks") || !strings.Contains(err.Error(), "v1.2.4 answered 0 of 20") {
 		t.Errorf("a preview of the live colour: %v", err)
 	}
 }

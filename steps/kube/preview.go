@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,8 +39,15 @@ type way struct {
 	stop    func()
 }
 
+// betweenTries is the pause after a try of a way that does not lead to the new version
+// yet: checks may be dear.
+const betweenTries = 500 * time.Millisecond
+
 // tryOut makes the environment's checks where only the idle colour answers, after making
-// sure that the new version does. The text says what passed and by which way.
+// sure that the new version does. The text says what passed and by which way. What leads
+// there, a Service or more, learns of the colour's pods some time after they are ready:
+// what fails is tried again until the effect of a changed weight would have to be seen,
+// and the last error is told. A picked pod is asked once, it was ready.
 func (r *run) tryOut(ctx context.Context) (string, error) {
 	env := r.preview.Environments[r.plan.Environment]
 	blind := r.s.Colours.Preview == "" && (len(env.Checks) == 0 || r.preview.Checker == nil)
@@ -55,17 +63,43 @@ func (r *run) tryOut(ctx context.Context) (string, error) {
 	}
 	defer w.stop()
 	env.Name, env.URL = r.plan.Environment, w.url
-	answered := ""
-	if !w.sure {
-		if answered, err = r.previewed(ctx, env, w); err != nil {
+	checks := make([]tried, len(env.Checks))
+	give := time.Now().Add(r.patience.follow)
+	for {
+		text, err := r.tryOnce(ctx, env, w, checks)
+		if err == nil || ctx.Err() != nil || w.sure || time.Now().After(give) {
+			return text, err
+		}
+		if err := sleep(ctx, betweenTries); err != nil {
 			return "", err
 		}
-		answered = ", " + answered
+		if err := r.uncontested(ctx); err != nil && !transient(err) {
+			return "", problem(err, "cannot read "+r.s.Colours.String())
+		}
+	}
+}
+
+// tried is what became of one check so far.
+type tried struct {
+	passed bool
+	said   string
+}
+
+// tryOnce is one try of tryOut. checks, one for each of the environment's, go from one
+// try to the next: what passed is not done twice, it may be a purchase.
+func (r *run) tryOnce(ctx context.Context, env runbook.Environment, w way, checks []tried) (string, error) {
+	answered := ""
+	if !w.sure {
+		seen, err := r.previewed(ctx, env, w)
+		if err != nil {
+			return "", err
+		}
+		answered = ", " + seen
 	}
 	if len(env.Checks) == 0 || r.preview.Checker == nil {
 		return "not checked: the environment has no checks" + answered, nil
 	}
-	passed, elsewhere, err := r.preview.run(ctx, env, w, r.out)
+	passed, elsewhere, err := r.preview.run(ctx, env, w, checks, r.out)
 	if err != nil {
 		return "", err
 	}
@@ -241,12 +275,16 @@ func authorizes(c runbook.Check) bool {
 
 // run makes the checks. Those that name a whole URL would ask what users see, not the
 // preview, and are only counted, as are those that would log in to the API server.
-func (p Preview) run(ctx context.Context, env runbook.Environment, w way, out io.Writer) (passed, elsewhere int, err error) {
+func (p Preview) run(ctx context.Context, env runbook.Environment, w way, checks []tried, out io.Writer) (passed, elsewhere int, err error) {
 	var failed []string
 	why := ""
-	for _, c := range env.Checks {
+	for i, c := range env.Checks {
 		if strings.Contains(c.Path, "://") || w.through && authorizes(c) {
 			elsewhere++
+			continue
+		}
+		if checks[i].passed {
+			passed++
 			continue
 		}
 		text, err := p.Checker.Check(ctx, env, c)
@@ -259,8 +297,12 @@ func (p Preview) run(ctx context.Context, env runbook.Environment, w way, out io
 			why = or(why, text)
 		} else {
 			passed++
+			checks[i].passed = true
 		}
-		fmt.Fprintf(out, "%s: %s\n", c.Name, state.Clean(text))
+		if text != checks[i].said {
+			checks[i].said = text
+			fmt.Fprintf(out, "%s: %s\n", c.Name, state.Clean(text))
+		}
 	}
 	if len(failed) > 0 {
 		return passed, elsewhere, &state.Problem{What: fmt.Sprintf("%d of %d checks fail %s", len(failed), passed+len(failed), w.name), Code: "checks",
