@@ -257,11 +257,9 @@ func TestUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The API server learns of a role over a watch.
-	eventually(t, "the user may list", func() bool {
-		_, err := client.AppsV1().Deployments(ns).List(t.Context(), metav1.ListOptions{})
-		return err == nil
-	})
+	if _, err := client.AppsV1().Deployments(ns).List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Errorf("what the user may do: %v", err)
+	}
 	if _, err := client.AppsV1().Deployments("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("list in another namespace: %v", err)
 	}
@@ -269,11 +267,11 @@ func TestUser(t *testing.T) {
 		t.Errorf("delete: %v", err)
 	}
 	everywhere := c.User(t, "", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"list"}})
-	eventually(t, "the other user may list nodes", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		return exec.CommandContext(ctx, c.Kubectl, "--kubeconfig", everywhere, "get", "nodes").Run() == nil
-	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, c.Kubectl, "--kubeconfig", everywhere, "get", "nodes").CombinedOutput(); err != nil {
+		t.Errorf("what the other user may do: %v\n%s", err, out)
+	}
 }
 
 func TestAPIServerComesBack(t *testing.T) {

@@ -114,7 +114,7 @@ func (c *Cluster) apply(ctx context.Context, t testing.TB, ns string, u *unstruc
 }
 
 // User makes a user who may do only what the rules say, in the namespace ns or, if
-// that is "", in the whole cluster. The kubeconfig file is theirs.
+// that is "", in the whole cluster. The kubeconfig file is theirs; they may at once.
 func (c *Cluster) User(t testing.TB, ns string, rules ...rbacv1.PolicyRule) (kubeconfig string) {
 	t.Helper()
 	name := c.names.next("user")
@@ -127,6 +127,9 @@ func (c *Cluster) User(t testing.TB, ns string, rules ...rbacv1.PolicyRule) (kub
 	c.ApplyObject(t, ns, &rbacv1.RoleBinding{TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: binding}, ObjectMeta: about,
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: role, Name: name},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: name}}})
+	if len(rules) > 0 {
+		c.allowed(t, ns, name, rules[0])
+	}
 	cert, err := c.ca.user(name)
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +139,34 @@ func (c *Cluster) User(t testing.TB, ns string, rules ...rbacv1.PolicyRule) (kub
 		t.Fatal(err)
 	}
 	return kubeconfig
+}
+
+// allowed waits until the API server, which learns of roles and of bindings over watches,
+// lets a user do what the rule, one for resources, says.
+func (c *Cluster) allowed(t testing.TB, ns, user string, rule rbacv1.PolicyRule) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), callTime)
+	defer cancel()
+	resource, sub, _ := strings.Cut(rule.Resources[0], "/")
+	does := map[string]any{"namespace": ns, "verb": rule.Verbs[0], "group": rule.APIGroups[0], "resource": resource, "subresource": sub}
+	if len(rule.ResourceNames) > 0 {
+		does["name"] = rule.ResourceNames[0]
+	}
+	review := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+		"spec": map[string]any{"user": user, "resourceAttributes": does}}}
+	err := poll(ctx, user+" may do what the role says", func() error {
+		got, err := c.client.Resource(accessReviews).Create(ctx, review, metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
+		if ok, _, _ := unstructured.NestedBool(got.Object, "status", "allowed"); !ok {
+			return fmt.Errorf("%v is denied", does)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Room makes a resource of which the cluster has exactly n, for the pods that
