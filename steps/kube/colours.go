@@ -192,30 +192,39 @@ func (r *run) leads(ctx context.Context, service string, o ref, least int32) (bo
 func (v view) own() map[types.UID]bool {
 	out := map[types.UID]bool{}
 	for _, p := range v.pods {
-		by := metav1.GetControllerOf(p)
-		if by != nil && slices.ContainsFunc(v.sets, func(rs *appsv1.ReplicaSet) bool { return rs.UID == by.UID }) {
+		if madeBy(p, v.sets) {
 			out[p.UID] = true
 		}
 	}
 	return out
 }
 
-// strangers names the pods that a selector finds and the Deployment did not make.
+// madeBy reports whether one of the ReplicaSets made the pod.
+func madeBy(pod metav1.Object, sets []*appsv1.ReplicaSet) bool {
+	by := metav1.GetControllerOf(pod)
+	return by != nil && slices.ContainsFunc(sets, func(rs *appsv1.ReplicaSet) bool { return rs.UID == by.UID })
+}
+
+// strangers names the pods that a selector finds and the Deployment did not make. It reads
+// the pods first: what made them is there then, and is among what is read afterwards.
 func (c *Cluster) strangers(ctx context.Context, o ref, selector map[string]string) ([]string, error) {
-	v, err := c.view(ctx, o)
-	if err != nil {
-		return nil, err
-	}
 	items, err := c.list(ctx, pods, o.Namespace, labels.SelectorFromSet(selector).String())
 	if err != nil {
 		return nil, err
 	}
-	own := v.own()
+	d, err := c.deployment(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	sets, err := c.replicaSets(ctx, d)
+	if err != nil {
+		return nil, err
+	}
 	var out []string
 	for i := range items {
 		phase, _, _ := unstructured.NestedString(items[i].Object, "status", "phase")
 		ended := phase == string(corev1.PodSucceeded) || phase == string(corev1.PodFailed) || items[i].GetDeletionTimestamp() != nil
-		if !own[items[i].GetUID()] && !ended {
+		if !madeBy(&items[i], sets) && !ended {
 			out = append(out, items[i].GetName())
 		}
 	}
