@@ -235,8 +235,10 @@ func testWorkloadFirst(t *testing.T, open world) {
 		t.Fatal(err)
 	}
 	s.eventually(t, "no stable pod", func() (ok bool) {
-		d, _ = s.client.AppsV1().Deployments(s.ns).Get(t.Context(), "app-stable", metav1.GetOptions{})
-		return d.Status.ReadyReplicas == 0
+		// Of the API server's cache, as the rollback asks: it may be behind.
+		var err error
+		d, err = s.client.AppsV1().Deployments(s.ns).Get(t.Context(), "app-stable", metav1.GetOptions{ResourceVersion: "0"})
+		return err == nil && d.Status.ReadyReplicas == 0
 	})
 	var order []string
 	_, err := st.Rollback(t.Context(), p, fence(1), func(op state.RollbackOp) {
