@@ -301,7 +301,8 @@ func TestAnotherKubelet(t *testing.T) {
 		}
 	}
 	pod := look("pods are scheduled", func(all []corev1.Pod) bool {
-		return len(all) == drill.Replicas && all[0].Spec.NodeName != ""
+		// The scheduler writes twice; what is read in between cannot be updated.
+		return len(all) == drill.Replicas && all[0].Spec.NodeName != "" && len(all[0].Status.Conditions) > 0
 	})[0]
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "app",
 		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}}
