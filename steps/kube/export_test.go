@@ -20,6 +20,22 @@ func Unhurried(s steps.Strategy) steps.Strategy {
 	return s
 }
 
+// KeepYoung makes what Prepare saw of pods count as seen just now, however long the machine
+// takes until the rollback asks.
+func KeepYoung(s steps.Strategy) {
+	b := s.(several).base
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.open {
+		c.ahead.mu.Lock()
+		for o, seen := range c.ahead.stands {
+			seen.at = time.Now().Add(time.Hour)
+			c.ahead.stands[o] = seen
+		}
+		c.ahead.mu.Unlock()
+	}
+}
+
 // Steadfast makes the strategy's forward work wait for an API server however long it
 // takes to start.
 func Steadfast(s steps.Strategy) steps.Strategy {

@@ -296,6 +296,7 @@ func testArmedRollbackWritesAhead(t *testing.T, open world) {
 			s.patch(t, "app-service", `{"metadata":{"labels":{"somebody":"else"}}}`)
 		}
 		steps.Prepare(t.Context(), st, p)
+		kube.KeepYoung(st)
 		mu.Lock()
 		asked = nil
 		mu.Unlock()

