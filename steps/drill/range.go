@@ -118,6 +118,10 @@ func (r *Range) path(name string) string { return filepath.Join(r.Dir, name) }
 func (r *Range) start(parent context.Context) error {
 	ctx, cancel := context.WithTimeout(parent, startTime)
 	defer cancel()
+	// Before anything serves: the first list of targets is empty, and would replace a real one.
+	if err := r.files(); err != nil {
+		return err
+	}
 	who := operator()
 	// What lives longer than the start must not die with its time-out: it gets parent.
 	group, ctx := errgroup.WithContext(ctx)
@@ -125,7 +129,6 @@ func (r *Range) start(parent context.Context) error {
 		return gitrepo.Make(ctx, gitrepo.Options{Remote: r.Remote, Clone: r.Clone, User: who,
 			Exclude: []string{"/mayday.yaml"}})
 	})
-	group.Go(func() error { return r.files() })
 	group.Go(func() (err error) {
 		if r.sink, err = sink.Start(parent); err == nil {
 			r.SinkURL = r.sink.URL
