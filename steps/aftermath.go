@@ -140,7 +140,9 @@ func NewPatient(open func() (io.WriteCloser, error)) *Patient {
 	p := &Patient{lines: make(chan []byte, outputLines), done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		p.err = p.run(open)
+		if bad := guarded(func() { p.err = p.run(open) }); bad != nil {
+			p.err = bad // the rollback beside it goes on
+		}
 		for range p.lines {
 			continue // nobody takes them
 		}

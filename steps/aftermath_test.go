@@ -203,7 +203,7 @@ func TestUndoWithoutADatabase(t *testing.T) {
 	}
 }
 
-// TestPatient: an output whose disk hangs, or that cannot be opened, keeps nobody.
+// TestPatient: an output whose disk hangs, or that cannot be opened, keeps nobody, nor does a bug in it.
 func TestPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
@@ -219,6 +219,11 @@ func TestPatient(t *testing.T) {
 		fmt.Fprintln(p, "a line")
 		if err := p.Close(); err == nil || err.Error() != "full" {
 			t.Errorf("got %v", err)
+		}
+		p = NewPatient(func() (io.WriteCloser, error) { panic("no file at all") })
+		fmt.Fprintln(p, "a line")
+		if err := p.Close(); err == nil {
+			t.Error("what went wrong was not told")
 		}
 		p = NewPatient(func() (io.WriteCloser, error) { t.Error("opened for nothing"); return nothing{}, nil })
 		if err := p.Close(); err != nil {

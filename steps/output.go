@@ -26,7 +26,12 @@ type output struct {
 
 func (e *Engine) output(item, run string) *output {
 	o := &output{e: e, item: item, run: run}
-	o.file, o.err = e.o.Output(run)
+	file, err := e.o.Output(run)
+	if err != nil {
+		o.err = err // what comes beside it is no file, whatever it looks like
+	} else {
+		o.file = file
+	}
 	return o
 }
 

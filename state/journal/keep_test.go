@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -281,6 +282,18 @@ func TestOutputIsBounded(t *testing.T) {
 		if _, err := OutputFile(folder, bad); err == nil {
 			t.Errorf("%q names a run", bad)
 		}
+	}
+}
+
+// What is no file must not look like one to whoever keeps it as an io.WriteCloser.
+func TestNoOutputIsNil(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "incident")
+	if err := os.WriteFile(folder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := func() (io.WriteCloser, error) { return OutputFile(folder, "7.tag-1") }
+	if out, err := open(); out != nil || err == nil {
+		t.Errorf("%#v, %v", out, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -30,9 +31,14 @@ type Output struct {
 }
 
 // OutputFile opens output/<run>.log in an incident's folder. A run that is continued
-// appends to its own file. The caller cleans and redacts what it writes.
-func OutputFile(folder, run string) (*Output, error) {
-	return outputFile(folder, run, MaxOutput, TailOutput)
+// appends to its own file. The caller cleans and redacts what it writes. Beside an error
+// it is nil, and so an interface: a nil *Output in one would pass for a file.
+func OutputFile(folder, run string) (io.WriteCloser, error) {
+	o, err := outputFile(folder, run, MaxOutput, TailOutput)
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // OutputPath is where a run's output is kept, relative to the incident's folder: for
