@@ -67,6 +67,20 @@ func (m *memory) set(err error) {
 	m.mu.Unlock()
 }
 
+// stall makes every Append hang until answer is called.
+func (m *memory) stall() (answer func()) {
+	hang := make(chan struct{})
+	m.mu.Lock()
+	m.hang = hang
+	m.mu.Unlock()
+	return func() {
+		m.mu.Lock()
+		m.hang = nil
+		m.mu.Unlock()
+		close(hang)
+	}
+}
+
 // world is a strategy whose cluster is a few numbers.
 type world struct {
 	mu      sync.Mutex

@@ -10,6 +10,12 @@ import (
 // without it (real time).
 const journalPatience = 50 * time.Millisecond
 
+// What the screens say of a disk that keeps somebody waiting.
+const (
+	diskSlow  = "the journal's disk is slow"
+	diskHangs = "the journal's disk hangs"
+)
+
 // record writes facts and folds them: nothing is true before it is on the disk.
 // On an error nothing happened and the caller must not act.
 func (e *Engine) record(actor state.Actor, facts ...state.Fact) (uint64, error) {
@@ -78,21 +84,43 @@ func (e *Engine) mustAt(at time.Time, actor state.Actor, facts ...state.Fact) {
 		// The disk may hang inside the write; the lane goes on without it.
 		go func() {
 			defer e.pass()
+			defer e.caughtUp()
 			defer close(done) // before the turn goes on: those whom the events woke are many
 			e.writeOrSpool(at, actor, facts)
 		}()
 		select {
 		case <-done:
 		case <-wait.C:
-			e.tellJournal("the journal's disk is slow")
+			e.tellSlow(done)
 		}
 	case <-wait.C:
 		e.mu.Lock()
 		for _, f := range facts {
 			e.late = append(e.late, entry{at, actor, f})
 		}
+		e.tellJournalLocked(diskHangs)
 		e.mu.Unlock()
-		e.tellJournal("the journal's disk hangs")
+	}
+}
+
+// tellSlow says that the disk keeps somebody waiting, unless it has answered just now.
+func (e *Engine) tellSlow(done <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-done:
+	default:
+		e.tellJournalLocked(diskSlow)
+	}
+}
+
+// caughtUp takes back what was said of a slow disk once it has written all there is: the
+// next event may be long in coming, and nothing is amiss meanwhile.
+func (e *Engine) caughtUp() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.spool)+len(e.late) == 0 && (e.jerr == diskSlow || e.jerr == diskHangs) {
+		e.tellJournalLocked("")
 	}
 }
 
@@ -230,6 +258,11 @@ func (e *Engine) apply(events []state.Event) {
 func (e *Engine) tellJournal(text string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.tellJournalLocked(text)
+}
+
+// tellJournalLocked needs mu.
+func (e *Engine) tellJournalLocked(text string) {
 	e.jerr = text
 	for s := range e.subs {
 		s.stale = true
