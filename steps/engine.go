@@ -115,6 +115,8 @@ type Engine struct {
 	key sync.Mutex
 	arm *arming // the grace of an armed rollback; guarded by key
 
+	stuck   string        // the production rollout that waits for the disk; "" none
+	began   string        // the rollout whose rollback began last, whatever the fold knows
 	undone  string        // the rollout that was taken back last
 	rolling bool          // a rollback is in its lane
 	whole   bool          // it takes the database back too

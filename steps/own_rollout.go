@@ -218,7 +218,7 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 				anomalies++
 			}
 			if d.state != state.GateFailed && (looks > 1 || d.state != state.GatePassed) {
-				_, _ = e.record(e.mayday(), watchOf(state.WatchMonitoring, d)) // a journal that fails says so itself
+				e.must(e.mayday(), watchOf(state.WatchMonitoring, d)) // it goes on judging, whatever the disk does
 			}
 			said = d.key()
 		}
@@ -234,7 +234,7 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 				p, _ := in.Probe(s.Probe)
 				out.Evidence = append(out.Evidence, state.Evidence{Name: s.Probe, Value: state.Quantity(s.Value, p.Unit) + " " + string(s.Verdict)})
 			}
-			_, _ = e.record(e.mayday(), watchOver(d))
+			e.must(e.mayday(), watchOver(d))
 			if d.state != state.GatePassed { // not even for want of a probe: unknown is not healthy
 				return out, &state.Problem{Code: "not-well", What: "the monitoring period is over and not all is well", Why: list(d.reasons),
 					Do: "Run it again to watch longer, roll back with R, or override with a reason."}

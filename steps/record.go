@@ -69,9 +69,57 @@ func (e *Engine) recordIf(actor state.Actor, ok func(*state.Incident) error, fac
 	return e.write(actor, facts)
 }
 
-// must is record for the rollback's own lane: it never fails and waits at most
-// journalPatience. What could not be written is spooled and written before
-// anything else as soon as the journal takes it.
+// pending is a write under way for somebody whom no disk may keep.
+type pending struct {
+	done chan struct{}
+	seq  uint64 // valid when done is closed, as err is
+	err  error
+	void bool // nobody wants it any more: what is not on its way to the disk is left out. Guarded by mu
+}
+
+// recordSoon is recordIf for those who look for its end now and then. It comes before what
+// is recorded after it, and after what it found waiting.
+func (e *Engine) recordSoon(actor state.Actor, ok func(*state.Incident) error, facts ...state.Fact) *pending {
+	p := &pending{done: make(chan struct{})}
+	wanted := func(in *state.Incident) error {
+		if p.void {
+			return errOver
+		}
+		return ok(in)
+	}
+	go func() {
+		defer e.caughtUp()
+		defer close(p.done)
+		if bad := guarded(func() { p.seq, p.err = e.recordIf(actor, wanted, facts...) }); bad != nil {
+			p.err = bad
+		}
+	}()
+	return p
+}
+
+// inTime waits for a write as long as the rollback would, and reports whether it has ended.
+func (e *Engine) inTime(p *pending) bool {
+	wait := time.NewTimer(journalPatience)
+	defer wait.Stop()
+	select {
+	case <-p.done:
+		return true
+	case <-wait.C:
+		e.tellSlow(p.done)
+		return false
+	}
+}
+
+// drop takes back what is not on its way to the disk yet.
+func (e *Engine) drop(p *pending) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.void = true
+}
+
+// must is record for the rollback's own lane and for what leads there, the readings and
+// who judges them: it never fails and waits at most journalPatience. What could not be
+// written is spooled and written before anything else as soon as the journal takes it.
 func (e *Engine) must(actor state.Actor, facts ...state.Fact) { e.mustAt(e.Now(), actor, facts...) }
 
 // mustAt is must for what happened at that time.

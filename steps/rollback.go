@@ -141,6 +141,7 @@ func (e *Engine) fireKeyed(first func(), actor state.Actor, p undoing) {
 		}
 	}
 	p.database = p.database || in.Rollback.Status == state.RollbackArmed && in.Rollback.Database
+	e.began = r.ID
 	e.inLane(p.database, func() {
 		first()
 		e.rollback(actor, r, in.Epoch+1, p, ready)

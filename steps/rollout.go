@@ -306,8 +306,7 @@ func (e *Engine) finishRollout(actor state.Actor, r *state.Rollout, item, run st
 		facts = append(facts, e.say("change", map[string]string{"what": what + ", by " + r.Strategy}, "changes")...)
 		facts = append(facts, e.unretired(r)...)
 	}
-	_, err := e.recordIf(actor, e.current(r), facts...)
-	if state.HasCode(err, "journal") {
+	if err := e.advance(actor, r, facts...); state.HasCode(err, "journal") {
 		e.must(actor, facts...) // it did happen: kept in the spool until the disk takes it
 	}
 }

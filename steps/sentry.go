@@ -20,9 +20,9 @@ func (e *Engine) crits(in *state.Incident) *gate {
 }
 
 // sentry watches production while it runs the new version, or a part of it, and
-// neither a gate nor the monitoring period does: while a gate asks, after a stop or
-// an interruption, between the deployment and the monitoring. A crit reading that
-// repeats pulls the rollback there too; nothing else does.
+// neither a gate nor the monitoring period does: while a gate asks, or the journal's disk
+// keeps the rollout waiting, after a stop or an interruption, between the deployment and
+// the monitoring. A crit reading that repeats pulls the rollback there too; nothing else does.
 func (e *Engine) sentry(ctx context.Context) {
 	tick := e.gateBeat()
 	defer tick.Stop()
@@ -35,7 +35,7 @@ func (e *Engine) sentry(ctx context.Context) {
 		case <-tick.C:
 		}
 		e.mu.Lock()
-		r := unwatched(e.in)
+		r := e.unwatched()
 		in := state.Incident{Before: e.in.Before, Windows: e.in.Windows}
 		e.mu.Unlock()
 		if r == nil {
@@ -56,10 +56,11 @@ func (e *Engine) sentry(ctx context.Context) {
 
 // unwatched gives a copy of the production rollout that nothing else watches, nil
 // where there is none. It needs mu.
-func unwatched(in *state.Incident) *state.Rollout {
+func (e *Engine) unwatched() *state.Rollout {
+	in := e.in
 	r := in.Production()
 	switch {
-	case r == nil || !in.Open() || in.Epoch != r.Epoch || in.Rollback.Status == state.RollbackRunning:
+	case r == nil || !in.Open() || in.Epoch != r.Epoch || in.Rollback.Status == state.RollbackRunning || e.began == r.ID:
 		return nil
 	case r.Problem != nil && r.Problem.Code == "fenced":
 		return nil // somebody else deploys there: a person decides
@@ -67,7 +68,7 @@ func unwatched(in *state.Incident) *state.Rollout {
 		if it := in.Item(state.ItemMonitor); it == nil || it.Status == state.ItemRunning || it.Status.Settled() {
 			return nil
 		}
-	case r.Status == state.RolloutRunning || !r.Status.Active():
+	case r.Status == state.RolloutRunning && e.stuck != r.ID || !r.Status.Active():
 		return nil
 	}
 	out := *r

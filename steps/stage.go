@@ -54,7 +54,7 @@ func (e *Engine) drive(ctx context.Context, w *work, actor state.Actor, id, item
 		}
 	}
 	if cerr := out.Close(); cerr != nil {
-		e.warn("the output of "+run+" is not complete: "+cerr.Error(), false)
+		e.must(e.mayday(), state.Warned{Text: e.clean("the output of " + run + " is not complete: " + cerr.Error())}) // it may be a rollback that follows
 	}
 	if err == nil {
 		e.finishRollout(actor, r, item, run)
@@ -66,7 +66,7 @@ func (e *Engine) drive(ctx context.Context, w *work, actor state.Actor, id, item
 // stage runs one stage: journal, writes, effect, journal, gate, journal.
 func (e *Engine) stage(ctx context.Context, actor state.Actor, s Strategy, r *state.Rollout, i int, out io.Writer) error {
 	if r.Stages[i].Effected.IsZero() || r.Stages[i].Status == state.ItemInterrupted {
-		if _, err := e.recordIf(actor, e.current(r), state.StageStarted{Rollout: r.ID, Stage: i}); err != nil {
+		if err := e.advance(actor, r, state.StageStarted{Rollout: r.ID, Stage: i}); err != nil {
 			return err
 		}
 	}
@@ -80,7 +80,7 @@ func (e *Engine) stage(ctx context.Context, actor state.Actor, s Strategy, r *st
 	case err != nil:
 		return err
 	}
-	if _, err := e.recordIf(e.mayday(), e.current(r), state.StageEffected{Rollout: r.ID, Stage: i, Effect: e.clean(eff.Text), Seen: eff.Seen}); err != nil {
+	if err := e.advance(e.mayday(), r, state.StageEffected{Rollout: r.ID, Stage: i, Effect: e.clean(eff.Text), Seen: eff.Seen}); err != nil {
 		return err
 	}
 	if r.Production {
@@ -95,8 +95,28 @@ func (e *Engine) stage(ctx context.Context, actor state.Actor, s Strategy, r *st
 			return err
 		}
 	}
-	_, err = e.recordIf(e.mayday(), e.current(r), state.StagePassed{Rollout: r.ID, Stage: i, Text: text})
-	return err
+	return e.advance(e.mayday(), r, state.StagePassed{Rollout: r.ID, Stage: i, Text: text})
+}
+
+// advance journals how far a rollout is, while it is its own. No gate judges meanwhile:
+// where the disk hangs, the sentry watches production.
+func (e *Engine) advance(actor state.Actor, r *state.Rollout, facts ...state.Fact) error {
+	p := e.recordSoon(actor, e.current(r), facts...)
+	if e.inTime(p) {
+		return p.err
+	}
+	if r.Production {
+		e.setStuck(r.ID)
+		defer e.setStuck("")
+	}
+	<-p.done
+	return p.err
+}
+
+func (e *Engine) setStuck(rollout string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stuck = rollout
 }
 
 func (e *Engine) mark() string {
@@ -118,21 +138,15 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 		g.from = e.Now()
 		return g
 	}
-	g, said := fresh(), ""
+	g, v := fresh(), &voice{e: e, r: r, stage: i, hold: hold}
 	tick := e.gateBeat()
 	defer tick.Stop()
 	for {
 		now := e.Now()
 		d := g.judge(now, e.gated(r, in.Before, now))
-		told := d.key() == said
-		var asked uint64
-		if !told {
-			seq, err := e.decided(r, i, hold, d)
-			if err == nil {
-				told, said, asked = true, d.key(), seq
-			} else if !state.HasCode(err, "journal") {
-				return "", err
-			}
+		told, err := v.tell(d)
+		if err != nil {
+			return "", err
 		}
 		switch d.state {
 		case state.GatePassed:
@@ -143,32 +157,83 @@ func (e *Engine) holdGate(ctx context.Context, r *state.Rollout, i int) (string,
 			if !told {
 				break // nobody can answer what is not written; it goes on watching
 			}
-			why, err := e.waitForPerson(ctx, r.ID, asked)
+			why, err := e.waitForPerson(ctx, r.ID, v.seq)
 			if err != nil || why != "" {
 				return why, err
 			}
-			g, said = fresh(), ""
+			g, v.said = fresh(), ""
 		}
 		select {
 		case <-ctx.Done():
+			v.drop()
 			return "", ctx.Err()
 		case <-tick.C:
 		}
 	}
 }
 
-// decided journals what a gate says, and gives the number of that event. A full disk does not end its watch; and that it
-// failed must reach the rollback, not the disk: it is said as the rollback's own
-// words are.
-func (e *Engine) decided(r *state.Rollout, i int, hold time.Duration, d decision) (uint64, error) {
-	f := state.GateDecided{Rollout: r.ID, Stage: i, State: d.state, Since: d.since,
-		Hold: state.Duration(hold), Reasons: append(d.reasons, d.excused...), Judged: d.judged}
-	seq, err := e.recordIf(e.mayday(), e.current(r), f)
-	if d.state == state.GateFailed && state.HasCode(err, "journal") {
-		e.must(e.mayday(), f)
-		return 0, nil
+// voice journals what a gate says whenever that is news. A disk that is full, or hangs,
+// does not end the gate's watch.
+type voice struct {
+	e     *Engine
+	r     *state.Rollout
+	stage int
+	hold  time.Duration
+
+	said  string   // what the journal has, by its key
+	seq   uint64   // its event
+	under *pending // what the disk has yet to take; nil: nothing
+	next  string   // the key of that
+}
+
+// tell reports whether the journal has what the gate says. Nothing is said before the disk
+// has taken what was said last: twice the same question would undo an answer to the first.
+// That the gate failed must reach the rollback, not the disk: it is said as the rollback's
+// own words are.
+func (v *voice) tell(d decision) (bool, error) {
+	if v.under == nil && v.said == d.key() {
+		return true, nil
 	}
-	return seq, err
+	f := state.GateDecided{Rollout: v.r.ID, Stage: v.stage, State: d.state, Since: d.since,
+		Hold: state.Duration(v.hold), Reasons: append(d.reasons, d.excused...), Judged: d.judged}
+	if d.state == state.GateFailed {
+		return true, v.failed(f)
+	}
+	if v.under == nil {
+		v.under, v.next = v.e.recordSoon(v.e.mayday(), v.e.current(v.r), f), d.key()
+	}
+	if !v.e.inTime(v.under) {
+		return false, nil
+	}
+	p := v.under
+	v.under = nil
+	switch {
+	case state.HasCode(p.err, "journal"):
+		return false, nil
+	case p.err != nil:
+		return false, p.err
+	}
+	v.said, v.seq = v.next, p.seq
+	return v.said == d.key(), nil
+}
+
+// failed says that the gate failed, and nothing after it.
+func (v *voice) failed(f state.GateDecided) error {
+	v.drop()
+	v.e.mu.Lock()
+	err := v.e.current(v.r)(v.e.in)
+	v.e.mu.Unlock()
+	if err == nil {
+		v.e.must(v.e.mayday(), f)
+	}
+	return err
+}
+
+// drop takes back what was not on its way to the disk yet: the gate ends.
+func (v *voice) drop() {
+	if v.under != nil {
+		v.e.drop(v.under)
+	}
 }
 
 // gated gives the readings that a rollout's gates judge. A canary is judged by the

@@ -62,7 +62,7 @@ func (e *Engine) Observe(samples []state.Sample) {
 	e.mu.Unlock()
 	e.keepSamples(samples)
 	if len(judged) > 0 {
-		_, _ = e.record(e.mayday(), judged...) // a journal that fails says so itself
+		e.must(e.mayday(), judged...) // a disk that hangs keeps no reading from who judges it
 	}
 }
 
@@ -77,7 +77,7 @@ func (e *Engine) keepSamples(samples []state.Sample) {
 		e.tellJournal("samples are not kept: " + err.Error())
 	}
 	if notice != "" {
-		e.warn(notice, false)
+		e.must(e.mayday(), state.Warned{Text: e.clean(notice)})
 	}
 }
 
