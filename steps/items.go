@@ -351,22 +351,29 @@ func (e *Engine) autos() {
 }
 
 // runAutos is the one that starts them, so that none is started twice and nobody
-// waits for what an action looks up first.
+// waits for what an action looks up first. What the journal did not take is tried again:
+// nothing else may happen for hours.
 func (e *Engine) runAutos() {
+	var again <-chan time.Time
 	for {
 		select {
 		case <-e.ctx.Done():
 			return
 		case <-e.poke:
-			e.startAutos()
+		case <-again:
+		}
+		again = nil
+		if !e.startAutos() {
+			again = time.After(retryEvery)
 		}
 	}
 }
 
-func (e *Engine) startAutos() {
+// startAutos reports whether the journal took what it had to say.
+func (e *Engine) startAutos() bool {
 	in := e.Incident()
 	if !in.Open() {
-		return
+		return true
 	}
 	for i := range in.Steps {
 		for j := range in.Steps[i].Items {
@@ -379,10 +386,11 @@ func (e *Engine) startAutos() {
 			_, err := e.runItem(e.ctx, e.mayday(), it.ID, nil)
 			// Another caller may have started it since; a failure is on the item already.
 			if err != nil && !state.HasCode(err, "running") && !errors.Is(err, context.Canceled) && state.HasCode(err, "journal") {
-				return
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // list joins names for a sentence.

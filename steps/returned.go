@@ -45,8 +45,7 @@ func (e *Engine) watchReturn(ctx context.Context) {
 		if toCompare(in) != nil {
 			return
 		}
-		if c := e.compare(in, e.Now()); c.settled(from, e.Now()) {
-			e.tellReturn(in, c)
+		if c := e.compare(in, e.Now()); c.settled(from, e.Now()) && !state.HasCode(e.tellReturn(in, c), "journal") {
 			return
 		}
 		select {
@@ -93,7 +92,7 @@ func (c comparison) settled(from, now time.Time) bool {
 }
 
 // tellReturn journals what was found, once.
-func (e *Engine) tellReturn(in *state.Incident, c comparison) {
+func (e *Engine) tellReturn(in *state.Incident, c comparison) error {
 	facts := []state.Fact{state.FactsFound{Facts: map[string]string{factCompared: strconv.Itoa(in.Epoch)}}}
 	switch {
 	case len(c.worse) > 0:
@@ -108,5 +107,6 @@ func (e *Engine) tellReturn(in *state.Incident, c comparison) {
 	case len(c.good) > 0:
 		facts = append(facts, state.NoteAdded{Text: e.clean("rolled back, and production is no worse than before the rollout: " + list(c.good))})
 	}
-	_, _ = e.recordIf(e.mayday(), toCompare, facts...) // a journal that fails says so itself
+	_, err := e.recordIf(e.mayday(), toCompare, facts...)
+	return err
 }

@@ -251,12 +251,20 @@ func (e *Engine) readingLocked(p state.Probe, now time.Time) reading {
 	return reading{probe: p, sample: p.Aged(s, now), seen: ok}
 }
 
-// layProbes makes the probes for what is known of the versions, and hands them on.
+// layProbes makes the probes for what is known of the versions, and hands them on. What the
+// journal does not take it lays later, by what is known then.
 func (e *Engine) layProbes() {
 	in := e.Incident()
 	probes := ProbesFor(e.o.Runbook, in.Facts, e.o.Reach)
 	if !sameProbes(in.Probes, probes) {
 		if _, err := e.record(e.mayday(), state.ProbesLaid{Probes: probes, Reaction: Reaction(probes)}); err != nil {
+			e.spawn(func() {
+				select {
+				case <-e.ctx.Done():
+				case <-time.After(retryEvery):
+					e.layProbes()
+				}
+			})
 			return
 		}
 		e.forget(in.Probes, probes)
