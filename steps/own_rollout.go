@@ -198,14 +198,23 @@ func (e *Engine) rollbackUnneeded(_ context.Context, job Job) (Outcome, error) {
 		{Name: "last proof", Value: fmt.Sprintf("%s to %s at %s", rb.Proof.Ready, rb.Proof.Target, rb.ProvenAt.Format(time.TimeOnly))}}}, nil
 }
 
+// monitoring gives when the monitoring period ends, and how long it is, for one that began
+// at that time.
+func (e *Engine) monitoring(began time.Time) (time.Time, state.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	period := e.in.Policy.Monitor
+	ends, ok := e.in.MonitoringEnds()
+	if !ok { // a rollback has just ended the item
+		ends = began.Add(period.D())
+	}
+	return ends, period
+}
+
 // monitor is the monitoring period. A crit reading that repeats rolls back; a
 // warning or ignorance never does by itself, but the period does not end well with one.
 func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
-	in := job.Incident
-	ends, ok := in.MonitoringEnds()
-	if !ok {
-		ends = e.Now().Add(in.Policy.Monitor.D())
-	}
+	in, began := job.Incident, e.Now()
 	g := e.crits(in)
 	tick := e.gateBeat()
 	defer tick.Stop()
@@ -228,8 +237,9 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 			<-ctx.Done()
 			return Outcome{}, ctx.Err()
 		}
-		if !now.Before(ends) {
-			out := Outcome{Summary: "watched " + in.Policy.Monitor.String(), Evidence: []state.Evidence{{Name: "looks", Value: fmt.Sprint(looks)}, {Name: "anomalies", Value: fmt.Sprint(anomalies)}}}
+		// A change of severity changes the period, here as on the screens.
+		if ends, period := e.monitoring(began); !now.Before(ends) {
+			out := Outcome{Summary: "watched " + period.String(), Evidence: []state.Evidence{{Name: "looks", Value: fmt.Sprint(looks)}, {Name: "anomalies", Value: fmt.Sprint(anomalies)}}}
 			for _, s := range d.readings {
 				p, _ := in.Probe(s.Probe)
 				out.Evidence = append(out.Evidence, state.Evidence{Name: s.Probe, Value: state.Quantity(s.Value, p.Unit) + " " + string(s.Verdict)})
