@@ -326,3 +326,9 @@ func (g *gate) unknown(now, was time.Time, action string, patience state.Duratio
 	}
 	return action
 }
+
+// bridges reports whether something is not known for so short a time that waiting for it
+// is still right: a watch that ends now would end by a reading that is only late.
+func (g *gate) bridges(now time.Time) bool {
+	return !g.blind.IsZero() && now.Sub(g.blind) < g.policy.Patience.D()
+}

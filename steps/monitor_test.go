@@ -51,3 +51,39 @@ func TestTheMonitoringPeriodFollowsTheSeverity(t *testing.T) {
 		})
 	}
 }
+
+// TestALostReadingDoesNotEndTheMonitoringPeriod: one that is lost at the end is waited for
+// as gates do, and no longer.
+func TestALostReadingDoesNotEndTheMonitoringPeriod(t *testing.T) {
+	for name, c := range map[string]struct {
+		from, lost time.Duration // before the end, and for how long
+		want       state.ItemStatus
+		within     time.Duration // of the end
+	}{
+		"comes back":             {4 * time.Second, 12 * time.Second, state.ItemDone, 15 * time.Second},
+		"stays away":             {4 * time.Second, time.Hour, state.ItemFailed, 20 * time.Second},
+		"has been away for long": {time.Minute, time.Hour, state.ItemFailed, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				defer r.bye()
+				d := &dial{f: well}
+				defer r.feed(d.read)()
+				r.monitored()
+				ends, _ := r.Incident().MonitoringEnds()
+				d.set(func() (float64, state.Verdict) {
+					if left := time.Until(ends.Add(-c.from)); left <= 0 && left > -c.lost {
+						return blind()
+					}
+					return well()
+				})
+				in := r.until("over", func(in *state.Incident) bool { return in.Item(state.ItemMonitor).Status != state.ItemRunning })
+				it := in.Item(state.ItemMonitor)
+				if late := it.Ended.Sub(ends); it.Status != c.want || late < 0 || late > c.within {
+					t.Errorf("%s behind its end it is %s", late, it.Status)
+				}
+			})
+		})
+	}
+}

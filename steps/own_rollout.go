@@ -237,8 +237,9 @@ func (e *Engine) monitor(ctx context.Context, job Job) (Outcome, error) {
 			<-ctx.Done()
 			return Outcome{}, ctx.Err()
 		}
-		// A change of severity changes the period, here as on the screens.
-		if ends, period := e.monitoring(began); !now.Before(ends) {
+		// A change of severity changes the period, here as on the screens. A reading that is
+		// lost at its end may come back, as at every gate.
+		if ends, period := e.monitoring(began); !now.Before(ends) && (d.state != state.GateWaiting || !g.bridges(now)) {
 			out := Outcome{Summary: "watched " + period.String(), Evidence: []state.Evidence{{Name: "looks", Value: fmt.Sprint(looks)}, {Name: "anomalies", Value: fmt.Sprint(anomalies)}}}
 			for _, s := range d.readings {
 				p, _ := in.Probe(s.Probe)

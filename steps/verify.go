@@ -55,6 +55,7 @@ type Watched struct {
 	State    state.GateState // holding, waiting, asking or failed
 	Since    time.Time       // holding since
 	Blind    bool            // something is not known
+	Bridges  bool            // and for so short a time that it is waited for
 	Reasons  []string
 	Excused  []string // bad, but no worse than it was
 	Readings []state.Sample
@@ -106,7 +107,7 @@ func (w *Watch) Look(now time.Time, of Scope) Watched {
 		}
 	}
 	d := w.g.judge(now, gatedOf(of.Canary, of.Before, fresh, all))
-	out := Watched{State: d.state, Since: d.since, Blind: !w.g.blind.IsZero(), Reasons: d.reasons, Excused: d.excused, Readings: d.readings, Judged: d.judged, News: d.key() != w.said}
+	out := Watched{State: d.state, Since: d.since, Blind: !w.g.blind.IsZero(), Bridges: w.g.bridges(now), Reasons: d.reasons, Excused: d.excused, Readings: d.readings, Judged: d.judged, News: d.key() != w.said}
 	w.said = d.key()
 	return out
 }

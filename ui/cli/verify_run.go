@@ -137,7 +137,8 @@ func (v *verifying) over(outcome string, code int, reasons []string) {
 }
 
 // judge looks once and says whether there is something to tell, and whether the watch
-// is over. Ignorance is told when it lasts: a first reading takes a while.
+// is over. Ignorance is told when it lasts: a first reading takes a while, and one that is
+// lost at the end may come back.
 func (v *verifying) judge(now, ends time.Time) (d steps.Watched, news, over bool) {
 	d = v.watch.Look(now, v.scope())
 	if news = d.News && (!d.Blind || d.State != state.GateWaiting); news {
@@ -146,7 +147,7 @@ func (v *verifying) judge(now, ends time.Time) (d steps.Watched, news, over bool
 	switch {
 	case d.State == state.GateFailed:
 		v.over("critical", exitFailed, d.Reasons)
-	case now.Before(ends):
+	case now.Before(ends) || d.State == state.GateWaiting && d.Bridges:
 		return d, news, false
 	case d.State == state.GateHolding:
 		v.over("well", exitDone, d.Excused)
