@@ -2,6 +2,7 @@ package state
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -166,13 +167,14 @@ func (f GateDecided) apply(in *Incident, _ Event) {
 	})
 }
 
-// uncompared gives the probes because of which a gate asks for want of a baseline, or of
+// uncompared gives the probes, or parts of them, because of which a gate asks for want of a baseline, or of
 // readings to rank.
 func uncompared(judged []Judged) []string {
 	var out []string
 	for _, j := range judged {
-		if (j.NoBaseline || j.Rank != nil && j.Rank.Verdict == NoData) && j.Answer == "ask" && !slices.Contains(out, j.Probe) {
-			out = append(out, j.Probe)
+		name := strings.TrimSpace(j.Probe + " " + j.Label)
+		if (j.NoBaseline || j.Rank != nil && j.Rank.Verdict == NoData) && j.Answer == "ask" && !slices.Contains(out, name) {
+			out = append(out, name)
 		}
 	}
 	return out

@@ -286,3 +286,32 @@ func TestFactsAboutNothingAreHarmless(t *testing.T) {
 	apply(t, in, running()...)
 	apply(t, in, state.GateDecided{Rollout: "r1", Stage: 9, State: state.GateAsking}, state.StageStarted{Rollout: "r1", Stage: 9})
 }
+
+// What waits for a person is the newest rollout of its item; one that was planned anew is past.
+func TestWaiting(t *testing.T) {
+	r := func(id, item string, attempt int, s state.RolloutStatus) state.Rollout {
+		return state.Rollout{Plan: state.Plan{ID: id}, Item: item, Attempt: attempt, Status: s}
+	}
+	for _, c := range []struct {
+		rollouts []state.Rollout
+		want     string
+	}{
+		{nil, ""},
+		{[]state.Rollout{r("r1", "8.deploy", 1, state.RolloutDone), r("r2", "10.deploy", 1, state.RolloutAsking)}, "r2"},
+		{[]state.Rollout{r("r1", "10.deploy", 1, state.RolloutAsking), r("r2", "8.deploy", 1, state.RolloutFailed), r("r3", "8.deploy", 1, state.RolloutDone)}, "r1"},
+		{[]state.Rollout{r("r1", "10.deploy", 1, state.RolloutFailed), r("r2", "10.deploy", 2, state.RolloutRunning)}, ""},
+		{[]state.Rollout{r("r1", "10.deploy", 1, state.RolloutRunning)}, ""},
+	} {
+		in := &state.Incident{Attempt: 1, Rollouts: c.rollouts}
+		if len(c.rollouts) > 0 {
+			in.Attempt = c.rollouts[len(c.rollouts)-1].Attempt
+		}
+		got := ""
+		if w := in.Waiting(); w != nil {
+			got = w.ID
+		}
+		if got != c.want {
+			t.Errorf("%+v: %q, want %q", c.rollouts, got, c.want)
+		}
+	}
+}

@@ -247,6 +247,23 @@ func (in *Incident) Production() *Rollout {
 	return nil
 }
 
+// Waiting gives the rollout that a person must let go on, nil if none: it asks, was
+// interrupted or stopped, or has failed, and none was planned after it in its place.
+func (in *Incident) Waiting() *Rollout {
+	followed := map[string]bool{}
+	for i := len(in.Rollouts) - 1; i >= 0; i-- {
+		r := &in.Rollouts[i]
+		if r.Attempt != in.Attempt {
+			continue
+		}
+		if !followed[r.Item] && r.Status.Active() && r.Status != RolloutRunning {
+			return r
+		}
+		followed[r.Item] = true
+	}
+	return nil
+}
+
 // Probe finds a probe by name.
 func (in *Incident) Probe(name string) (Probe, bool) {
 	for _, p := range in.Probes {

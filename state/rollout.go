@@ -221,6 +221,10 @@ type Rollback struct {
 	Problem  *Problem
 }
 
+// LeftDatabase reports whether the database is still to be taken back, if somebody asks
+// for it: the rollback left it alone, or failed with it.
+func (rb Rollback) LeftDatabase() bool { return !rb.Database || rb.Status == RollbackFailed }
+
 // OpState is an operation of a rollback with how far it came.
 type OpState struct {
 	Op

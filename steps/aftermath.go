@@ -55,7 +55,7 @@ func (e *Engine) targetOfLocked(p undoing) (*state.Incident, *state.Rollout, err
 		}
 		return in, r, &state.Problem{Code: "rolling-back", What: "a rollback that keeps the database is running", Do: "Ask again when it has ended: then the database is taken back too."}
 	}
-	if back := in.Production(); back != nil && back.Status == state.RolloutRolledBack && !in.Rollback.Database {
+	if back := in.Production(); back != nil && back.Status == state.RolloutRolledBack && in.Rollback.LeftDatabase() {
 		return in, back, nil
 	}
 	return in, r, err

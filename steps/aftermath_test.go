@@ -166,6 +166,32 @@ func TestDatabaseFails(t *testing.T) {
 	})
 }
 
+// TestTheDatabaseIsTriedAgain: R took production back, and then the database failed. What
+// the refusal of the next attempt says to do works.
+func TestTheDatabaseIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, _ := newWhole(t)
+		r.must(r.do(state.Fire{Trigger: "R"}))
+		r.until("rolled back", rolledBack(false))
+		w.mu.Lock()
+		w.dbErr = &state.Problem{Code: "database", What: "the database is not whole"}
+		w.mu.Unlock()
+		r.must(r.do(state.Fire{Trigger: "mayday rollback", WithDatabase: true}))
+		r.until("failed", func(in *state.Incident) bool { return in.Rollback.Status == state.RollbackFailed })
+		err := r.do(state.NewAttempt{})
+		if err == nil || !strings.Contains(err.Error(), "mayday rollback --with-database") {
+			t.Errorf("the next attempt: %v", err)
+		}
+		w.mu.Lock()
+		w.dbErr = nil
+		w.mu.Unlock()
+		r.must(r.do(state.Fire{Trigger: "mayday rollback", WithDatabase: true}))
+		r.until("rolled back with the database", rolledBack(true))
+		r.must(r.do(state.NewAttempt{}))
+		r.must(r.Close("test"))
+	})
+}
+
 // TestKeeperDiesInDatabaseRollback: the next one finishes what was asked for.
 func TestKeeperDiesInDatabaseRollback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -130,32 +130,47 @@ func lastParts(window []state.Sample, newest state.Sample) []state.Part {
 }
 
 // Scarce gives the probes that gates ask and of which less is known from before a rollout
-// that begins now than a gate wants in a row, and the incident time until that can have
-// come. What is ill already may look new then, and a good fix be taken back. So it is
-// where the keeper has just begun, and its source remembers nothing.
+// that begins now than they will want, and the incident time until that can have come: as
+// many readings as must be bad in a row, and as many as a rank test needs that has only
+// the time before to compare with. What is ill already may look new without them, and a
+// good fix be taken back. So it is where the keeper has just begun, and its source
+// remembers nothing. No wait is longer than the time that is looked back on.
 func Scarce(rb *runbook.Runbook, probes []state.Probe, series map[string]*state.Series, now time.Time) (few []string, wait time.Duration) {
 	for _, p := range probes {
-		itself := p.Role == state.RoleAll && p.Compare == "" && p.Rank == nil
-		if !itself && (p.New == "" || p.Role == state.RoleDisplay) {
+		want, span := rb.GateOf(p.Name).Consecutive, beforeSpan
+		switch {
+		case p.Role == state.RoleDisplay:
+			continue
+		case p.Rank != nil && alone(p) && p.Role == state.RoleAll:
+			want, span = state.RankLeast, windowSpan(p)
+		case p.New == "" && (p.Role != state.RoleAll || p.Compare != "" || p.Rank != nil):
 			continue
 		}
-		window := series[p.Name].Since(now.Add(-beforeSpan))
+		window := series[p.Name].Since(now.Add(-span))
+		if last, ok := series[p.Name].Last(); ok && len(window) == 0 {
+			window = append(window, last) // asked so rarely that its newest reading is the baseline
+		}
 		if p.New != "" {
 			window = of(window, p.Old)
 		}
-		if missing := rb.GateOf(p.Name).Consecutive - len(state.Points(window)); missing > 0 {
+		if p.Every > 0 {
+			want = min(want, max(int(span/p.Every.D()), 1))
+		}
+		if missing := want - len(state.Points(window)); missing > 0 {
 			few = append(few, p.Name)
-			wait = max(wait, time.Duration(missing)*p.Every.D())
+			wait = max(wait, min(time.Duration(missing)*p.Every.D(), span))
 		}
 	}
 	return few, wait
 }
 
-// scarce warns a person before a rollout of what [Scarce] gives.
+// scarce warns a person before a rollout of what [Scarce] gives, but for the rank tests
+// that unrankable warns of.
 func (e *Engine) scarce() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	few, wait := Scarce(e.o.Runbook, e.in.Probes, e.series, e.Now())
+	others := slices.DeleteFunc(slices.Clone(e.in.Probes), func(p state.Probe) bool { return p.Rank != nil && alone(p) })
+	few, wait := Scarce(e.o.Runbook, others, e.series, e.Now())
 	if len(few) == 0 {
 		return nil
 	}

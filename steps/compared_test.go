@@ -270,3 +270,42 @@ func TestAPlanSaysThatLittleIsKnownFromBefore(t *testing.T) {
 		}
 	})
 }
+
+// What is asked rarely is known by its newest reading, and nobody waits for it for hours;
+// a rank test that has only the time before to compare with wants all its readings.
+func TestScarce(t *testing.T) {
+	now := time.Unix(10000, 0)
+	probe := func(every time.Duration) state.Probe {
+		return state.Probe{Name: "p", Role: state.RoleAll, Every: state.Duration(every)}
+	}
+	ranked := probe(5 * time.Second)
+	ranked.Rank = &state.Rank{}
+	against, display := ranked, probe(5*time.Second)
+	against.Compare, display.Role = "q", state.RoleDisplay
+	for name, c := range map[string]struct {
+		p    state.Probe
+		had  int
+		wait time.Duration // 0: enough is known
+	}{
+		"often, nothing":           {probe(5 * time.Second), 0, 15 * time.Second},
+		"often, enough":            {probe(5 * time.Second), 3, 0},
+		"rarely, nothing":          {probe(time.Hour), 0, beforeSpan},
+		"rarely, one":              {probe(time.Hour), 1, 0},
+		"every two minutes, one":   {probe(2 * time.Minute), 1, 2 * time.Minute},
+		"every two minutes, two":   {probe(2 * time.Minute), 2, 0},
+		"by rank with before":      {ranked, 9, 55 * time.Second},
+		"by rank, enough":          {ranked, 20, 0},
+		"by rank with another one": {against, 0, 0},
+		"only shown":               {display, 0, 0},
+	} {
+		series := state.NewSeries(100)
+		for i := range c.had {
+			at := now.Add(-time.Duration(c.had-1-i)*c.p.Every.D() - min(c.p.Every.D()/2, 20*time.Minute))
+			series.Add(state.Sample{Probe: "p", At: at, Got: at, Verdict: state.OK})
+		}
+		few, wait := Scarce(&runbook.Runbook{Gate: runbook.Gate{Consecutive: 3}}, []state.Probe{c.p}, map[string]*state.Series{"p": series}, now)
+		if wait != c.wait || (len(few) > 0) != (c.wait > 0) {
+			t.Errorf("%s: %v, %s", name, few, wait)
+		}
+	}
+}

@@ -276,7 +276,7 @@ func (e *Engine) attemptOver(in *state.Incident) error {
 		return err
 	}
 	if it := in.Item(itemRollback); in.Rollback.Status == state.RollbackFailed && it != nil && it.Status != state.ItemOverridden {
-		return rollbackFailed()
+		return rollbackFailed(in)
 	}
 	return nil
 }

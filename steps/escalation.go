@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,22 +13,34 @@ import (
 // lateBy is how long after its time a page counts as late: the keeper slept.
 const lateBy = time.Minute
 
+// errMoved says that what an intent was formed on changed before it was written.
+var errMoved = errors.New("it moved on meanwhile")
+
 func (e *Engine) ack(actor state.Actor, role string) (state.Answer, error) {
+	for {
+		// Another may take some of it, or the next level be paged, until this is written.
+		if a, err := e.ackNow(actor, role); !errors.Is(err, errMoved) {
+			return a, err
+		}
+	}
+}
+
+func (e *Engine) ackNow(actor state.Actor, role string) (state.Answer, error) {
 	in := e.Incident()
 	roles, other := e.acking(in, actor, role)
 	if len(roles) == 0 {
 		if _, err := e.roleOf(in, role); role != "" && err != nil {
 			return state.Answer{}, err
 		}
-		return state.Answer{}, noPage(other)
+		return state.Answer{}, &state.Problem{What: "no page waits for an acknowledgement", Why: other}
 	}
 	var facts []state.Fact
 	for _, r := range roles {
 		facts = append(facts, state.LevelAcked{Role: r})
 	}
 	a, err := e.simple(actor, func(in *state.Incident) error {
-		if now, other := e.acking(in, actor, role); !slices.Equal(now, roles) {
-			return noPage(other) // somebody was quicker by a moment
+		if now, _ := e.acking(in, actor, role); !slices.Equal(now, roles) {
+			return errMoved
 		}
 		return open(in)
 	}, facts...)
@@ -54,10 +67,6 @@ func (e *Engine) acking(in *state.Incident, actor state.Actor, role string) (rol
 		}
 	}
 	return roles, other
-}
-
-func noPage(other string) error {
-	return &state.Problem{What: "no page waits for an acknowledgement", Why: other}
 }
 
 func (e *Engine) escalate(actor state.Actor, role string) (state.Answer, error) {

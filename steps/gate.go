@@ -247,7 +247,7 @@ func (g *gate) answer(l sight, j *state.Judged) (action, reason string) {
 // for no data says, until a person has accepted it once.
 func (g *gate) baseless(l sight, j *state.Judged) (action, reason string) {
 	j.NoBaseline, reason = true, named(l)+": nothing to compare with, no baseline"
-	if slices.Contains(g.accepted, l.probe.Name) {
+	if slices.Contains(g.accepted, named(l)) {
 		return "pass", reason + ", accepted before"
 	}
 	return g.unknown(l.now, l.was, l.policy.NoData, l.policy.Patience), reason

@@ -56,12 +56,12 @@ func TestTheMonitoringPeriodFollowsTheSeverity(t *testing.T) {
 // as gates do, and no longer.
 func TestALostReadingDoesNotEndTheMonitoringPeriod(t *testing.T) {
 	for name, c := range map[string]struct {
-		from, lost time.Duration // before the end, and for how long
+		from, lost time.Duration // before the end, at least a reading, and for how long
 		want       state.ItemStatus
 		within     time.Duration // of the end
 	}{
-		"comes back":             {4 * time.Second, 12 * time.Second, state.ItemDone, 15 * time.Second},
-		"stays away":             {4 * time.Second, time.Hour, state.ItemFailed, 20 * time.Second},
+		"comes back":             {7 * time.Second, 12 * time.Second, state.ItemDone, 15 * time.Second},
+		"stays away":             {7 * time.Second, time.Hour, state.ItemFailed, 20 * time.Second},
 		"has been away for long": {time.Minute, time.Hour, state.ItemFailed, 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -98,7 +98,7 @@ func (g *gate) unranked(l sight, r *state.RankedBy) (action, why string) {
 	switch {
 	case !never && l.now.Before(due):
 		return "wait", why
-	case slices.Contains(g.accepted, l.probe.Name):
+	case slices.Contains(g.accepted, named(l)):
 		return "pass", why + ", accepted before"
 	case never:
 		why += "; no more will come: accept that, or roll back"

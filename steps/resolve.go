@@ -142,12 +142,16 @@ func settled(in *state.Incident) error {
 	}
 	p := &state.Problem{What: "production is in the middle of a rollout", Do: "Finish it or roll back first."}
 	if rb.Status == state.RollbackFailed {
-		return rollbackFailed()
+		return rollbackFailed(in)
 	}
 	return p
 }
 
 // rollbackFailed is why nothing that stands on a rollback can go on.
-func rollbackFailed() error {
-	return &state.Problem{What: "the rollback failed", Do: "Press R again; or finish it by hand and override " + itemRollback + " with what you did."}
+func rollbackFailed(in *state.Incident) error {
+	again := "Press R again"
+	if r := in.Production(); r != nil && r.Status == state.RolloutRolledBack {
+		again = "mayday rollback --with-database tries the database again"
+	}
+	return &state.Problem{What: "the rollback failed", Do: again + "; or finish it by hand and override " + itemRollback + " with what you did."}
 }

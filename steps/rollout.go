@@ -363,17 +363,14 @@ func (e *Engine) goOn(actor state.Actor, v state.GoOn) (state.Answer, error) {
 	if v.Reason = e.clean(v.Reason); v.Accept && v.Reason == "" {
 		return state.Answer{}, &state.Problem{What: "passing a gate on your word needs a reason"}
 	}
-	for i := len(in.Rollouts) - 1; i >= 0; i-- {
-		r := &in.Rollouts[i]
-		newest := planned(in, r.Item)
-		if newest != nil && newest.ID == r.ID && r.Status.Active() && r.Status != state.RolloutRunning {
-			if at := r.StageName(); v.Stage != "" && v.Stage != at {
-				return state.Answer{}, &state.Problem{What: "the rollout moved on meanwhile", Why: "you have read of " + v.Stage + ", it stands at " + at, Do: "Read what asks now, then answer that."}
-			}
-			return e.resume(actor, r, state.RolloutResumed{Rollout: r.ID, Accept: v.Accept, Reason: v.Reason})
-		}
+	r := in.Waiting()
+	if r == nil {
+		return state.Answer{}, &state.Problem{What: "no rollout waits for you"}
 	}
-	return state.Answer{}, &state.Problem{What: "no rollout waits for you"}
+	if at := r.StageName(); v.Stage != "" && v.Stage != at {
+		return state.Answer{}, &state.Problem{What: "the rollout moved on meanwhile", Why: "you have read of " + v.Stage + ", it stands at " + at, Do: "Read what asks now, then answer that."}
+	}
+	return e.resume(actor, r, state.RolloutResumed{Rollout: r.ID, Accept: v.Accept, Reason: v.Reason})
 }
 
 // resume lets an asking gate look again, or drives a rollout on from where it stood.
@@ -395,7 +392,7 @@ func (e *Engine) resume(actor state.Actor, r *state.Rollout, f state.RolloutResu
 			return &state.Problem{Code: "fenced", What: "it cannot go on: a rollback has begun and failed", Do: "Press R again, or finish the rollback by hand."}
 		}
 		if now := in.Rollout(r.ID); now == nil || now.Status != r.Status || now.Stage() != r.Stage() {
-			return &state.Problem{What: "the rollout moved on meanwhile"}
+			return &state.Problem{What: "the rollout moved on meanwhile", Do: "Read what it says now, then answer that."}
 		}
 		return open(in)
 	}, facts...)

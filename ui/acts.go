@@ -71,7 +71,7 @@ func (m *Model) enter() tea.Cmd {
 
 func (m *Model) enterItem(it *state.Item) tea.Cmd {
 	in := m.scene.Incident
-	r := waits(in)
+	r := in.Waiting()
 	switch {
 	case m.shut(it):
 		return m.attempt()
@@ -390,7 +390,7 @@ func (m *Model) cancel() tea.Cmd {
 
 // goOn shows what is true in the cluster now, and lets the rollout go on.
 func (m *Model) goOn() tea.Cmd {
-	r := waits(m.scene.Incident)
+	r := m.scene.Incident.Waiting()
 	word, _ := m.t.Rollout(r.Status)
 	at := r.StageName() // what is read here: a colleague may answer first, and the next stage ask
 	intro := []string{"The rollout of " + r.Version + " to " + r.Environment + " is " + word + "."}

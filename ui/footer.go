@@ -90,7 +90,7 @@ func (m *Model) next() string {
 	case it == nil:
 		return "nothing is left to do; q quits"
 	}
-	if w := waits(in); m.tab == tabList || w != nil && w.Item == it.ID {
+	if w := in.Waiting(); m.tab == tabList || w != nil && w.Item == it.ID {
 		return theme.Safe(m.itemHint(it))
 	}
 	return theme.Safe(it.Title + m.elsewhere(it))
@@ -114,7 +114,7 @@ func (m *Model) itemHint(it *state.Item) string {
 	head := it.Title
 	r := in.Current()
 	mine := r != nil && r.Item == it.ID && r.Attempt == in.Attempt
-	if w := waits(in); w != nil && w.Item == it.ID {
+	if w := in.Waiting(); w != nil && w.Item == it.ID {
 		word, _ := m.t.Rollout(w.Status)
 		why := strings.Join(w.Gate.Reasons, ", ")
 		if w.Status != state.RolloutAsking || why == "" {
@@ -213,7 +213,7 @@ func (m *Model) enterWord() string {
 		return "show"
 	case m.shut(it):
 		return "try again"
-	case waits(m.scene.Incident) != nil && waits(m.scene.Incident).Item == it.ID:
+	case m.scene.Incident.Waiting() != nil && m.scene.Incident.Waiting().Item == it.ID:
 		return "go on"
 	case it.Status == state.ItemRunning && it.ID == state.ItemMonitor:
 		return "show"

@@ -298,18 +298,7 @@ func signOff(in *state.Incident) *state.Item {
 }
 
 func whyNoGoOn(m *Model) string {
-	return unless(waits(m.scene.Incident) != nil, "no rollout waits for a person")
-}
-
-// waits gives the rollout that a person must let go on, nil if none.
-func waits(in *state.Incident) *state.Rollout {
-	for i := len(in.Rollouts) - 1; i >= 0; i-- {
-		r := &in.Rollouts[i]
-		if r.Attempt == in.Attempt && r.Status.Active() && r.Status != state.RolloutRunning {
-			return r
-		}
-	}
-	return nil
+	return unless(m.scene.Incident.Waiting() != nil, "no rollout waits for a person")
 }
 
 func whyNoCancel(m *Model) string {

@@ -29,11 +29,12 @@ type Model struct {
 	zoom  bool // it has the whole body
 	visit bool // it came up for an item of the checklist, and leaving it leads back there
 
-	modal  *modal
-	ring   string          // what to ring the terminal for, once
-	popups []string        // roles whose page waits to pop up until the open dialog closes
-	popped map[string]bool // roles whose page popped up and was not acknowledged since
-	prompt *prompt         // the line for a filter or a command
+	modal   *modal
+	leaving *modal          // the question before the end, asked last
+	ring    string          // what to ring the terminal for, once
+	popups  []string        // roles whose page waits to pop up until the open dialog closes
+	popped  map[string]bool // roles whose page popped up and was not acknowledged since
+	prompt  *prompt         // the line for a filter or a command
 
 	said     said
 	rkey     rkey

@@ -171,6 +171,9 @@ func (m *Model) armedKey(s string) (cmd tea.Cmd, taken bool) {
 
 func (m *Model) disarm() tea.Cmd {
 	m.rkey.here = false
+	if m.modal == m.leaving {
+		m.modal = nil // what it says of an armed rollback is not true any more
+	}
 	if m.local != nil {
 		m.local = nil
 		m.say(toneWarn, "stopped: nothing was rolled back")

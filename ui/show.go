@@ -133,7 +133,7 @@ func (m *Model) quit() tea.Cmd {
 	if keeping {
 		intro = append(intro, "This process keeps the incident: it runs probes, gates, clocks and actions. If another cockpit is open it takes over; else nobody watches until mayday is started again.")
 	}
-	m.open(dialog.Spec{Title: "Quit?", Danger: true, Button: "quit", Intro: intro},
+	m.leaving = m.open(dialog.Spec{Title: "Quit?", Danger: true, Button: "quit", Intro: intro},
 		func(map[string]string) tea.Cmd { m.quitting = true; return tea.Quit })
 	return nil
 }

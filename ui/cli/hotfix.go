@@ -218,13 +218,20 @@ func stands(in *state.Incident) error {
 	switch rb := &in.Rollback; {
 	case rb.Status == state.RollbackArmed || rb.Status == state.RollbackRunning:
 		return &state.Problem{Code: "needs-person", What: "production is being taken back", Why: rb.Trigger, Do: "Wait for its end: mayday show."}
-	case rb.Status == state.RollbackFailed:
+	case rb.Status == state.RollbackFailed && !madeGood(in):
 		return &state.Problem{Code: "needs-person", What: "a rollback has failed: what production runs is not certain", Do: "Look first: mayday show. mayday rollback tries it again."}
 	case len(in.Closed) >= in.Attempt:
 		return &state.Problem{Code: "needs-person", What: fmt.Sprintf("attempt %d is over: production was taken back", in.Attempt), Why: rb.Verified,
 			Do: "mayday create opens the next attempt, with a branch, an approval and a version of its own."}
 	}
 	return nil
+}
+
+// madeGood reports whether the failed rollback is of an attempt before this one, which
+// opened on somebody's word that it was finished by hand.
+func madeGood(in *state.Incident) bool {
+	r := in.Rollout(in.Rollback.Rollout)
+	return r != nil && r.Attempt < in.Attempt
 }
 
 // versionTaken has the version made anew where its tag was refused, as somebody else had

@@ -113,8 +113,8 @@ func (s *session) rollbackHere(ctx context.Context, want undo) error {
 	f := read("", s.folder)
 	database := want.database
 	r, err := taking(f.in)
-	if p := f.in.OwnRollout(); p != nil && p.Status == state.RolloutRolledBack && database && !f.in.Rollback.Database {
-		r, err = p, nil // a rollback before this one left the database alone
+	if p := f.in.OwnRollout(); p != nil && p.Status == state.RolloutRolledBack && database && f.in.Rollback.LeftDatabase() {
+		r, err = p, nil // a rollback before this one left the database alone, or failed with it
 	}
 	if err == nil {
 		err = steps.Wanted(want.version, r)

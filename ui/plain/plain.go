@@ -283,6 +283,9 @@ func (r *runner) rollHere() {
 	}
 	r.here = true
 	r.print("The keeper does not answer. Rolling back from this process.")
+	if r.scene.Incident.Rollback.Status == state.RollbackArmed {
+		r.do(state.Disarm{}) // should it go on, it must not do the same beside this process
+	}
 	r.background(armTime, func(context.Context) func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), hereTime)
 		defer cancel()

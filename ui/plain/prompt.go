@@ -15,7 +15,7 @@ func (r *runner) prompt() {
 	}
 	id := ""
 	it := in.Next()
-	if w := waiting(in); w != nil {
+	if w := in.Waiting(); w != nil {
 		it = in.Item(w.Item)
 	}
 	if it != nil && it.Status != state.ItemRunning {
@@ -29,15 +29,6 @@ func (r *runner) prompt() {
 	}
 	r.asked = id
 	r.offer(it)
-}
-
-func waiting(in *state.Incident) *state.Rollout {
-	for i := len(in.Rollouts) - 1; i >= 0; i-- {
-		if r := &in.Rollouts[i]; r.Attempt == in.Attempt && r.Status.Active() && r.Status != state.RolloutRunning {
-			return r
-		}
-	}
-	return nil
 }
 
 // choice is one numbered answer.
@@ -77,7 +68,7 @@ func (r *runner) choices(in *state.Incident, it *state.Item) []choice {
 	id := it.ID
 	var out []choice
 	add := func(label string, do func()) { out = append(out, choice{label, do}) }
-	w := waiting(in)
+	w := in.Waiting()
 	switch {
 	case w != nil && w.Item == id:
 		add("go on with the rollout", func() { r.do(state.GoOn{}) })
