@@ -145,11 +145,19 @@ func TestCancelKillsTheWholeGroup(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	s := sh(`echo working; sleep 1000`)
-	s.Timeout = 100 * time.Millisecond
-	_, err := Run(t.Context(), s)
-	if !state.HasCode(err, "timed-out") || !strings.Contains(err.Error(), "working") {
-		t.Errorf("error %v", err)
+	s := sh(`printed=work; echo "${printed}ing"; sleep 1000`)
+	// How long a shell takes to its first word is the machine's affair.
+	for s.Timeout = 100 * time.Millisecond; ; s.Timeout *= 4 {
+		_, err := Run(t.Context(), s)
+		if !state.HasCode(err, "timed-out") {
+			t.Fatalf("error %v", err)
+		}
+		if strings.Contains(err.Error(), "working") {
+			return
+		}
+		if s.Timeout > 30*time.Second {
+			t.Fatalf("it printed nothing in %s: %v", s.Timeout, err)
+		}
 	}
 }
 
