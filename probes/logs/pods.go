@@ -63,9 +63,11 @@ type watch struct {
 	selector, container string
 	tally               *tally
 	streams             map[string]*stream // by pod, container
-	looked              bool               // at least once, so that a pod seen next is new
+	began               time.Time          // real, of the first question; what was logged before does not count
+	known               bool               // which pods there are, at least once: one seen next is new
 
-	ready chan struct{} // closed after the first look
+	looked bool          // at least once, perhaps in vain
+	ready  chan struct{} // closed after the first look
 
 	end context.CancelFunc // of that goroutine; nil: there is none yet. Guarded by Pods.mu
 
@@ -153,7 +155,7 @@ func (a *Pods) watch(p state.Probe) (*watch, error) {
 			return nil, err
 		}
 		old := w
-		w = &watch{selector: p.Query, container: p.Container, tally: tally, streams: map[string]*stream{}, ready: make(chan struct{})}
+		w = &watch{selector: p.Query, container: p.Container, tally: tally, streams: map[string]*stream{}, began: time.Now(), ready: make(chan struct{})}
 		a.watches[p.Name] = w
 		if old != nil {
 			// Run drops what is too old.
@@ -224,6 +226,7 @@ func (a *Pods) look(ctx context.Context, w *watch, streams *sync.WaitGroup) {
 	open, want, sick := 0, 0, ""
 	if err == nil {
 		open, want, sick = a.follow(ctx, w, pods, streams)
+		w.known = true
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -280,6 +283,50 @@ func TestPodsAreFollowed(t *testing.T) {
 	c.run("app-1", "app")
 	c.says("app-1/app/1", "ERROR again")
 	gather(t, a, errorsOf, 2)
+}
+
+// A cluster that does not answer at first makes no log new: what was written before the
+// first question does not count when the pods are known at last, what was written since does.
+func TestTheFirstLookFails(t *testing.T) {
+	c := newCluster()
+	c.run("app-1", "app")
+	c.says("app-1/app/0", "ERROR before our time")
+	var up atomic.Bool
+	host := probetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !up.Load() {
+			http.Error(w, "not yet", http.StatusInternalServerError)
+			return
+		}
+		c.ServeHTTP(w, r)
+	}))
+	a, err := NewPods(&rest.Config{Host: host}, "shop", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := a.watch(errorsOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.began = w.began.Add(-time.Hour) // that long nobody answers
+	var streams sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	defer func() { cancel(); streams.Wait() }()
+	a.look(ctx, w, &streams)
+	if _, err := a.Ask(t.Context(), errorsOf, time.Now()); !state.HasCode(err, "cluster-unreachable") {
+		t.Fatalf("error %v", err)
+	}
+	c.says("app-1/app/0", "ERROR while nobody answered")
+	up.Store(true)
+	a.look(ctx, w, &streams)
+	if text := gather(t, a, errorsOf, 1); text != "app-1/app: ERROR while nobody answered" {
+		t.Fatal(text)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	query, err := url.ParseQuery(strings.SplitN(c.requests[0], "?", 2)[1])
+	if since, _ := strconv.Atoi(query.Get("sinceSeconds")); err != nil || since < 3600 {
+		t.Errorf("asked for %v, error %v: what was written in that hour is lost", query, err)
+	}
 }
 
 func TestBrokenConnections(t *testing.T) {

@@ -30,7 +30,7 @@ type stream struct {
 	pod, container string
 	tally          *tally
 	seen           bool      // in the last look
-	begun          time.Time // real, where it ran before we came; what it logged before does not count
+	begun          time.Time // real, where it may have run before we came; what it logged before does not count
 
 	mu      sync.Mutex
 	running bool
@@ -62,10 +62,13 @@ func (a *Pods) follow(ctx context.Context, w *watch, pods []corev1.Pod, streams 
 					continue
 				}
 				s = &stream{pod: p.Name, container: c.Name, tally: w.tally, restart: -1, whole: true}
+				if !w.known {
+					s.begun = w.began
+				}
 				w.streams[key] = s
 			}
 			s.seen = true
-			if err := a.open(ctx, s, c, !w.looked, streams); err != nil {
+			if err := a.open(ctx, s, c, streams); err != nil {
 				sick = state.Clean(s.pod + ": " + err.Error())
 			} else {
 				open++
@@ -91,7 +94,7 @@ func (s *stream) busy() bool {
 
 // open starts a request where none runs and there can be something new. An error is
 // why the last one failed.
-func (a *Pods) open(ctx context.Context, s *stream, c corev1.ContainerStatus, old bool, streams *sync.WaitGroup) error {
+func (a *Pods) open(ctx context.Context, s *stream, c corev1.ContainerStatus, streams *sync.WaitGroup) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	over := s.restart == c.RestartCount && s.whole && s.err == nil && c.State.Running == nil
@@ -100,9 +103,6 @@ func (a *Pods) open(ctx context.Context, s *stream, c corev1.ContainerStatus, ol
 	}
 	// The end of what ran before, where its stream broke before it ended.
 	before := s.restart >= 0 && s.restart != c.RestartCount && !s.whole
-	if s.restart < 0 && old {
-		s.begun = time.Now()
-	}
 	s.running, s.restart = true, c.RestartCount
 	sctx, cancel := context.WithTimeout(ctx, streamTime)
 	streams.Go(func() {
