@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -223,6 +224,10 @@ func (w *world) colleague(branch, file, text string) string {
 // hook installs a hook in the bare remote.
 func (w *world) hook(name, script string) {
 	w.t.Helper()
+	// A process that is being forked meanwhile would hold the file open for writing until
+	// its exec, and what is open for writing cannot be executed: "text file busy".
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(filepath.Join(w.bare, "hooks", name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		w.t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -96,14 +97,11 @@ func (f *farm) read(t testing.TB, name string) string {
 
 func (f *farm) script(t testing.TB, name, text string) {
 	t.Helper()
-	// Written elsewhere and renamed: a file that a fork of this process still holds
-	// open for writing cannot be executed.
-	f.write(t, name+".new", "#!/bin/sh\n"+text)
-	path := filepath.Join(f.dir, name)
-	if err := os.Chmod(path+".new", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	// A process that is being forked meanwhile would hold the file open for writing until
+	// its exec, and what is open for writing cannot be executed: "text file busy".
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(filepath.Join(f.dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
