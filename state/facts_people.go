@@ -173,6 +173,9 @@ type MessageTried struct {
 	Rest Duration `json:"rest,omitempty"`
 	Call string   `json:"call,omitempty"` // dead: who should be told by telephone instead
 	Ref  string   `json:"ref,omitempty"`  // what the service calls the message
+	// Wording is what was sent: 1 the first words, 2 those of the first correction. 0, of
+	// older journals, is what the message says now.
+	Wording int `json:"wording,omitempty"`
 }
 
 // Kind implements Fact.
@@ -181,6 +184,10 @@ func (MessageTried) Kind() string { return "message.tried" }
 func (f MessageTried) apply(in *Incident, e Event) {
 	for i := range in.Messages {
 		if m := &in.Messages[i]; m.ID == f.ID {
+			if f.Wording > 0 && f.Wording != m.Wording() {
+				m.outran(f, e)
+				continue
+			}
 			m.Tries, m.Err, m.Dead, m.Rest, m.Call, m.Tried = f.Tries, f.Err, f.Dead, f.Rest, f.Call, e.Time
 			if f.Ref != "" {
 				m.Ref = f.Ref
@@ -189,6 +196,18 @@ func (f MessageTried) apply(in *Incident, e Event) {
 				m.Sent = e.Time
 			}
 		}
+	}
+}
+
+// outran takes over what a try says of a message that was corrected while it was under
+// way: where it stands now, if it arrived, and for how long the service wants to be left
+// alone. The correction is untried, and goes out whatever became of the words before it.
+func (m *Message) outran(f MessageTried, e Event) {
+	if f.Ref != "" {
+		m.Ref = f.Ref
+	}
+	if f.Rest > 0 {
+		m.Rest, m.Tried = f.Rest, e.Time
 	}
 }
 

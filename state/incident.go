@@ -137,6 +137,9 @@ type Message struct {
 	Edits    int       // how often it was corrected
 }
 
+// Wording numbers what the message says, as [MessageTried] does: 1 before any correction.
+func (m Message) Wording() int { return m.Edits + 1 }
+
 // Presence is one client of the keeper.
 type Presence struct {
 	ID    string

@@ -169,6 +169,9 @@ func (f MessageTried) say(in *Incident, _ Event) Saying {
 			what = m.Purpose + " to " + m.Channel
 		}
 	}
+	if f.Wording > 1 {
+		what = "corrected " + what
+	}
 	tries := ""
 	if f.Tries > 1 {
 		tries = fmt.Sprintf(" at try %d", f.Tries)

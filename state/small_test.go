@@ -224,3 +224,33 @@ func TestThePastGoesToItsPlace(t *testing.T) {
 		}
 	}
 }
+
+// A try tells of the words it was made with: a message that was corrected meanwhile is
+// neither delivered nor given up by it.
+func TestATryOfWordsThatWereCorrectedMeanwhile(t *testing.T) {
+	for name, try := range map[string]state.MessageTried{
+		"arrived":  {ID: "m1", OK: true, Tries: 1, Ref: "C1:2", Wording: 1},
+		"given up": {ID: "m1", Tries: 20, Err: "down", Dead: true, Call: "mona", Wording: 1},
+		"to wait":  {ID: "m1", Tries: 1, Err: "429", Rest: state.Duration(time.Minute), Wording: 1},
+	} {
+		in := open(t, state.MessageQueued{ID: "m1", Channel: "slack", Purpose: "update", Text: "ETA 10"}, state.MessageCorrected{ID: "m1", Text: "ETA 20"})
+		want := in.Messages[0]
+		want.Ref, want.Rest = try.Ref, try.Rest
+		apply(t, in, try)
+		if want.Rest > 0 {
+			want.Tried = in.Last
+		}
+		if in.Messages[0] != want {
+			t.Errorf("%s: %+v, want %+v", name, in.Messages[0], want)
+		}
+		apply(t, in, state.MessageTried{ID: "m1", OK: true, Tries: 1, Wording: 2})
+		if m := in.Messages[0]; m.Sent != in.Last || m.Tries != 1 || m.Ref != try.Ref || m.Rest != 0 {
+			t.Errorf("%s, and the correction arrived: %+v", name, m)
+		}
+	}
+	// Older journals do not say what was sent.
+	in := open(t, state.MessageQueued{ID: "m1"}, state.MessageCorrected{ID: "m1", Text: "ETA 20"}, state.MessageTried{ID: "m1", OK: true, Tries: 1})
+	if m := in.Messages[0]; m.Sent != in.Last || m.Tries != 1 {
+		t.Errorf("an older journal: %+v", m)
+	}
+}

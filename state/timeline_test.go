@@ -58,6 +58,7 @@ func TestLinesReadWell(t *testing.T) {
 		{state.ItemSigned{Item: "06.a", Commit: "3f9c1d0aaaa"}, "sign-off: approved 3f9c1d0", state.ToneGood, true},
 		{state.ItemFinished{Item: "10.a", Outcome: state.ItemFailed, Problem: &state.Problem{What: "push refused", Why: "hook"}}, "action: item a failed: push refused: hook", state.ToneBad, false},
 		{state.MessageTried{ID: "m1", OK: true, Tries: 2}, "message: update to slack delivered at try 2", state.ToneGood, false},
+		{state.MessageTried{ID: "m1", OK: true, Tries: 1, Wording: 2}, "message: corrected update to slack delivered", state.ToneGood, false},
 		{state.ProbeJudged{Sample: state.Sample{Probe: "error rate new", Value: 0.081, Verdict: state.Crit}, From: state.OK}, "probe: error rate new 8.1 % (should be < 5 %) is crit, was ok", state.ToneBad, false},
 		{state.ProbeJudged{Sample: state.Sample{Probe: "error rate new", Verdict: state.NoData}}, "probe: error rate new is no-data", state.ToneUnknown, false},
 		{state.RollbackPrimed{Trigger: "R"}, "rollback: armed: R", state.ToneBad, true},

@@ -39,7 +39,7 @@ func (e *Engine) correct(actor state.Actor, v state.Correct) (state.Answer, erro
 			}
 			switch {
 			case m.Dead, m.Tries == 0:
-				return nil // nobody has read it
+				return nil // nobody has read it, or it is just going out: then this follows
 			case m.Text == text:
 				return &state.Problem{What: "the message says that already"}
 			case m.Ref == "" || !e.o.Messenger.Corrects(m.Channel):

@@ -200,7 +200,7 @@ func (r *round) finish(ctx context.Context, t tried) {
 	if t.err != nil && ctx.Err() != nil {
 		return // cut short by us: not the channel's failure
 	}
-	f := state.MessageTried{ID: t.m.ID, OK: t.err == nil, Tries: t.m.Tries + 1, Ref: state.Clean(t.ref)}
+	f := state.MessageTried{ID: t.m.ID, OK: t.err == nil, Tries: t.m.Tries + 1, Ref: state.Clean(t.ref), Wording: t.m.Wording()}
 	if t.err != nil {
 		f.Err = state.Clean(t.err.Error())
 		f.Rest = state.Duration(RetryAfter(t.err))

@@ -223,6 +223,48 @@ func TestFullDiskSendsNothingTwice(t *testing.T) {
 	})
 }
 
+// A message that is corrected while it is on its way goes out again with its new words,
+// whatever becomes of the old ones.
+func TestACorrectionOfWhatIsOnItsWay(t *testing.T) {
+	for name, first := range map[string]error{"arrives": nil, "is refused": &Failure{Problem: &state.Problem{What: "404"}, Permanent: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q, arrives := newQueue(), make(chan struct{})
+				id := q.add(t, "update", "team")
+				var sent []state.Message
+				o := &Outbox{call: func(*state.Incident, state.Message) string { return "" },
+					send: func(_ context.Context, _ *state.Incident, m state.Message) (string, error) {
+						if sent = append(sent, m); m.Edits > 0 {
+							return m.Ref, nil
+						}
+						<-arrives
+						return "C1:2", first
+					}}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- o.Run(ctx, q) }()
+				synctest.Wait()
+				if err := q.Record(state.MessageCorrected{ID: id, Text: "ETA 20"}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				close(arrives)
+				synctest.Wait()
+				if len(sent) != 2 || sent[1].Text != "ETA 20" || sent[1].Edits != 1 || sent[1].Ref != "C1:2" {
+					t.Errorf("sent %+v", sent)
+				}
+				if m := q.message(id); m.Sent.IsZero() || m.Dead || m.Tries != 1 {
+					t.Errorf("%+v", m)
+				}
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestDueIsInRealTime(t *testing.T) {
 	in := incident()
 	in.Clock = state.Clock{Origin: night, Base: night, Speed: 60}
