@@ -88,7 +88,9 @@ func (s *ward) until(t *testing.T, what string, ok func() bool) {
 		case <-s.news:
 		case <-deadline:
 			s.mu.Lock()
-			t.Fatalf("not so: %s; asked %v", what, s.asked)
+			asked := maps.Clone(s.asked)
+			s.mu.Unlock() // who still asks must be answered, or the cleanup never ends
+			t.Fatalf("not so: %s; asked %v", what, asked)
 		}
 	}
 }
