@@ -123,7 +123,8 @@ func (o *Session) dial(ctx context.Context) (l link, err error) {
 }
 
 // connect finds the keeper, or becomes it. It tries for takeOver: a keeper that is
-// starting holds the lock before it listens.
+// starting holds the lock before it listens. Once this process keeps, ctx ends nothing
+// here any more.
 func (o *Session) connect(ctx context.Context) (link, error) {
 	deadline := time.Now().Add(takeOver)
 	var last error
@@ -143,7 +144,9 @@ func (o *Session) connect(ctx context.Context) (link, error) {
 				o.mu.Lock()
 				o.keeping = k
 				o.mu.Unlock()
-				deadline = time.Now().Add(takeOver) // becoming one may have taken a while
+				// Becoming one may have taken longer than the caller had, and what it was made
+				// for has begun: the caller gets its session, and ends it in order.
+				ctx, deadline = context.WithoutCancel(ctx), time.Now().Add(takeOver)
 				continue
 			}
 			if o.s.Kept == nil || !o.s.Kept(err) {

@@ -190,11 +190,19 @@ func (a *app) rollbackHere(ctx context.Context, want undo) error {
 	return a.rollbackAlone(ctx, f, rb, t, want)
 }
 
-// rollbackAlone is rollbackHere with what was found already.
+// rollbackAlone is rollbackHere with what was found already. What is rolled back by now
+// ends as with a keeper.
 func (a *app) rollbackAlone(ctx context.Context, f found, rb *runbook.Runbook, t tools, want undo) error {
 	fmt.Fprintln(a.err, "mayday: the keeper does not answer; this process rolls back")
 	alone := &session{folder: f.folder, rb: rb, tools: t, now: a.now}
 	if err := alone.rollbackHere(ctx, want); err != nil {
+		// Somebody was quicker, as this very process is that began to keep and then had no
+		// answer: what was asked for is there, as the keeper would say.
+		if in := read("", f.folder).in; state.HasCode(err, "already") {
+			if _, over := rollbackOver(in, want, false); over {
+				return errors.Join(a.done("rolled back: "+in.Rollback.Verified), exit{exitRolledBack})
+			}
+		}
 		if state.HasCode(err, "nothing") || state.HasCode(err, "looking") || state.HasCode(err, "already") || state.HasCode(err, "other-version") {
 			return err
 		}

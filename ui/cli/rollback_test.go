@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"path/filepath"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -66,4 +68,23 @@ func rolledOutAt(home, file, id string) error {
 		told(state.StageEffected{Rollout: "r1", Stage: i, Effect: effect.Text})
 	}
 	return errors.Join(lost, j.Close())
+}
+
+// TestAloneWhereItIsRolledBack: this process was to become the keeper, rolled back as that
+// and then got no answer; or a colleague was quicker. That is no failure: scripts read the
+// exit code.
+func TestAloneWhereItIsRolledBack(t *testing.T) {
+	plan := state.Plan{ID: "r1", Production: true, Strategy: "script", Version: "v1.2.4", Target: "v1.2.3"}
+	rollback := []state.Fact{state.RolloutLaid{Plan: plan, Item: "10.deploy"}, state.RolloutStarted{Rollout: "r1", Item: "10.deploy"},
+		state.RollbackStarted{Rollout: "r1", Target: "v1.2.3", Epoch: 1, Trigger: "mayday rollback"}, state.RollbackFinished{Done: true, Verified: "v1.2.3 serves"}}
+	home := t.TempDir()
+	if err := recordedAt(home, "mayday.yaml", "INC-20261122-01", "logins fail", rollback...); err != nil {
+		t.Fatal(err)
+	}
+	var said, errs bytes.Buffer
+	a := &app{out: &said, err: &errs, now: time.Now}
+	err := a.rollbackAlone(t.Context(), found{folder: journal.Folder(home, "INC-20261122-01")}, new(runbook.Runbook), tools{}, undo{immediate: true})
+	if code := a.report(err); code != exitRolledBack || said.String() != "rolled back: v1.2.3 serves\n" {
+		t.Errorf("exit %d, said %q %q", code, said.String(), errs.String())
+	}
 }
