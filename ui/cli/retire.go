@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -50,7 +49,7 @@ func (a *app) runItem(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.followItem(ctx, s, id), s.Close("the command is done"))
+	return a.leave(ctx, s, a.followItem(ctx, s, id))
 }
 
 func (a *app) followItem(ctx context.Context, s *session, id string) error {

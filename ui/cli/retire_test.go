@@ -1,10 +1,15 @@
 package cli
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mayday/state"
+	"mayday/state/runbook"
 )
 
 // TestScaleDown: the old colour goes by a command, when drain has passed and not before;
@@ -42,5 +47,29 @@ func TestScaleDown(t *testing.T) {
 			g.is("as it was", before)
 			d.sound()
 		})
+	}
+}
+
+// TestOneItemLeavesNobodyUntold: a command that runs one item and kept the incident for it
+// stays until people are told, or says whom it did not reach.
+func TestOneItemLeavesNobodyUntold(t *testing.T) {
+	h := newHost(t)
+	t.Setenv("MAYDAY_HOME", h.home)
+	t.Setenv("MAYDAY_RUNTIME_DIR", h.sockets)
+	file := filepath.Join(h.tmp, runbook.FileName)
+	if err := os.WriteFile(file, []byte("service: shop\nchannels: [{name: deaf, url: \"http://127.0.0.1:1/\"}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := recordedAt(h.home, file, "INC-20261122-01", "logins fail"); err != nil {
+		t.Fatal(err)
+	}
+	var said, errs bytes.Buffer
+	a := &app{out: &said, err: &errs, now: time.Now}
+	a.flags.incident = "INC-20261122-01"
+	if err := a.runItem(t.Context(), "6.commit"); err == nil { // its turn has not come
+		t.Errorf("it ran: %s", said.String())
+	}
+	if !strings.Contains(errs.String(), "messages were not delivered: page to deaf") {
+		t.Errorf("said %q", errs.String())
 	}
 }

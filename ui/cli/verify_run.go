@@ -219,7 +219,20 @@ func (v *verifying) beside(ctx context.Context, own <-chan []state.Sample) error
 	if lost := told.close(); lost != nil {
 		v.complain(lost) // what was seen, and done, counts all the same
 	}
-	return errors.Join(err, s.Close("mayday verify is over"))
+	return v.part(ctx, s, err)
+}
+
+// part ends the session as leave does. Whom messages did not reach is said beside the
+// report, and makes it a person's matter where all else is well; what came of production
+// has the word otherwise.
+func (v *verifying) part(ctx context.Context, s *session, failed error) error {
+	if untold := s.drain(ctx); len(untold) > 0 {
+		v.complain(notTold(untold))
+		if v.report.Exit == exitDone {
+			v.report.Exit = exitPerson
+		}
+	}
+	return errors.Join(failed, s.Close("mayday verify is over"))
 }
 
 func (v *verifying) follow(ctx context.Context, s *session, scene *state.Scene, own <-chan []state.Sample, told *telling) error {
