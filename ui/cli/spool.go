@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -86,8 +87,8 @@ func (s *spool) close() error {
 	}
 }
 
-// run writes line by line, each synced. The file gets its name when it is locked,
-// so that a keeper never finds it otherwise while this process writes.
+// run writes to a file of the folder. It gets its name when it is locked, so that a
+// keeper never finds it otherwise while this process writes.
 func (s *spool) run(folder string) error {
 	base := fmt.Sprintf("%d-%d", s.actor.PID, time.Now().UnixNano())
 	hidden := filepath.Join(folder, ".spool-"+base)
@@ -99,15 +100,45 @@ func (s *spool) run(folder string) error {
 	if err == nil {
 		err = os.Rename(hidden, filepath.Join(folder, "spool-"+base+".jsonl"))
 	}
-	for line := range s.lines {
-		if err != nil {
-			break
-		}
-		if _, err = file.Write(line); err == nil {
-			err = file.Sync()
-		}
+	if err == nil {
+		err = s.write(file)
 	}
 	return errors.Join(err, file.Close())
+}
+
+// disk is what a spool needs of its file.
+type disk interface {
+	io.Writer
+	Sync() error
+}
+
+// write syncs what it is given as soon as it can: what came while the disk was at it goes
+// out together, so that a slow one is waited for twice at the end, not once a line.
+func (s *spool) write(file disk) error {
+	for line := range s.lines {
+		if _, err := file.Write(s.waiting(line)); err != nil {
+			return err
+		}
+		if err := file.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waiting gives a line and all that wait behind it.
+func (s *spool) waiting(lines []byte) []byte {
+	for {
+		select {
+		case line, ok := <-s.lines:
+			if !ok {
+				return lines
+			}
+			lines = append(lines, line...)
+		default:
+			return lines
+		}
+	}
 }
 
 // importSpool takes in what other processes left before this keeper starts.
