@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +32,24 @@ func (a *app) keeper(ctx context.Context) error {
 	if s.isGuest() {
 		return errors.Join(noFiles("keep the incident"), s.Close("it is another account's"))
 	}
+	return a.stand(ctx, s)
+}
+
+// sentry is a session that keeps the incident or stands by.
+type sentry interface {
+	Frames() <-chan state.Frame
+	// endKeeping closes the keeper in this process, if there is one, in order.
+	endKeeping(why string) (kept bool, err error)
+	Close(why string) error
+}
+
+// lastWords is how long what a closed keeper said may take to be printed (real time). One
+// that was told to end while it took over has nobody yet who reads its words.
+const lastWords = 5 * time.Second
+
+// stand prints what happens until ctx ends, then ends the session in order.
+func (a *app) stand(ctx context.Context, s sentry) (err error) {
+	const why = "the process was told to end"
 	printed := make(chan error, 1)
 	stopped := make(chan struct{})
 	go func() { printed <- a.printFrames(s.Frames(), stopped) }()
@@ -39,13 +58,14 @@ func (a *app) keeper(ctx context.Context) error {
 		printed = nil
 	case <-ctx.Done():
 	}
-	if k := s.keeper(); k != nil {
-		err = errors.Join(err, k.Close("the process was told to end"))
-		if printed != nil {
-			<-stopped // its last words are printed
+	kept, failed := s.endKeeping(why)
+	if err = errors.Join(err, failed); kept && printed != nil {
+		select {
+		case <-stopped: // its last words are printed
+		case <-time.After(lastWords):
 		}
 	}
-	err = errors.Join(err, s.Close("the process was told to end"))
+	err = errors.Join(err, s.Close(why))
 	if printed != nil {
 		err = errors.Join(err, <-printed)
 	}

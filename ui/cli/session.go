@@ -38,6 +38,14 @@ func (s *session) keeper() *adopting {
 	return s.kept
 }
 
+func (s *session) endKeeping(why string) (kept bool, err error) {
+	k := s.keeper()
+	if k == nil {
+		return false, nil
+	}
+	return true, k.Close(why)
+}
+
 // connect opens a session on an incident: with its keeper, or as its keeper.
 func (a *app) connect(ctx context.Context, folder string, rb *runbook.Runbook, via string, watch bool) (*session, error) {
 	t, err := newTools(rb)
