@@ -52,6 +52,7 @@ func TestTheFirstNotificationIsWaitedFor(t *testing.T) {
 		messages []state.Message
 		want     bool
 	}{
+		{"somebody else has begun it, which is not seen yet", state.ItemOpen, []state.Message{page}, false},
 		{"it has just begun", state.ItemRunning, []state.Message{page}, false},
 		{"one of two is out", state.ItemRunning, []state.Message{page, told(1, now, false), told(0, time.Time{}, false)}, false},
 		{"all are out", state.ItemRunning, []state.Message{page, told(1, now, false)}, true},

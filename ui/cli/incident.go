@@ -119,7 +119,8 @@ func (w *walker) announce(ctx context.Context, id, purpose string) error {
 
 // announced reports whether an item that sends messages for a purpose is over, or has
 // queued them and none of them is on its first ways any more. Pages may be sent long
-// before it has queued any.
+// before it has queued any. One that somebody else has just started may still look open
+// here: it is not over, it has not been seen to begin.
 func announced(in *state.Incident, id, purpose string) bool {
 	queued, waits := false, false
 	for _, m := range in.Messages {
@@ -128,7 +129,8 @@ func announced(in *state.Incident, id, purpose string) bool {
 			waits = waits || m.Sent.IsZero() && !m.Dead && m.Tries < drainTries
 		}
 	}
-	return in.Item(id).Status != state.ItemRunning || queued && !waits
+	status := in.Item(id).Status
+	return status != state.ItemOpen && status != state.ItemRunning || queued && !waits
 }
 
 func (a *app) updateCommand() *cobra.Command {
