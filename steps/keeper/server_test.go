@@ -69,25 +69,35 @@ func TestPresence(t *testing.T) {
 	until(t, "left", func() bool { return len(d.engine.Incident().Here) == 0 })
 }
 
-func TestWrongWords(t *testing.T) {
+// refused checks that a hello is answered with a problem, and with no word more.
+func refused(t *testing.T, socket, name, hello string) {
+	t.Helper()
+	r := knock(t, socket)
+	_, _ = io.WriteString(r, hello) // the keeper may hang up in the middle
+	got, err := r.hears()
+	if err != nil || got.Problem == nil || got.Problem.Code != "protocol" || got.Ready {
+		t.Errorf("%s: %+v %v", name, got, err)
+	}
+	if _, err := r.hears(); err == nil {
+		t.Errorf("%s: the keeper goes on talking", name)
+	}
+}
+
+func TestWordsThatDoNotCome(t *testing.T) {
 	d := open(t, "", patience{hello: 20 * time.Millisecond, write: time.Second, last: time.Second})
-	for _, c := range []struct{ name, hello, code string }{
-		{"a newer version", `{"protocol":2}` + "\n", "protocol"},
-		{"no protocol", `{}` + "\n", "protocol"},
-		{"not JSON", "GET / HTTP/1.1\n", "protocol"},
-		{"silence", "", "protocol"},
-		{"half a hello", `{"protocol":1`, "protocol"},
-		{"too long a hello", strings.Repeat("x", maxRequest+1) + "\n", "protocol"},
+	refused(t, d.socket, "silence", "")
+	refused(t, d.socket, "half a hello", `{"protocol":1`)
+}
+
+func TestWrongWords(t *testing.T) {
+	d := open(t, "", patience{hello: time.Minute, write: time.Second, last: time.Second})
+	for _, c := range []struct{ name, hello string }{
+		{"a newer version", `{"protocol":2}` + "\n"},
+		{"no protocol", `{}` + "\n"},
+		{"not JSON", "GET / HTTP/1.1\n"},
+		{"too long a hello", strings.Repeat("x", maxRequest+1) + "\n"},
 	} {
-		r := knock(t, d.socket)
-		_, _ = io.WriteString(r, c.hello) // the keeper may hang up in the middle
-		got, err := r.hears()
-		if err != nil || got.Problem == nil || got.Problem.Code != c.code || got.Ready {
-			t.Errorf("%s: %+v %v", c.name, got, err)
-		}
-		if _, err := r.hears(); err == nil {
-			t.Errorf("%s: the keeper goes on talking", c.name)
-		}
+		refused(t, d.socket, c.name, c.hello)
 	}
 	for _, c := range []struct{ name, request string }{
 		{"not a request", "nonsense\n"},
