@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -104,7 +105,7 @@ func diesRollingOut(t *testing.T, w way, sockets string, at int, sent bool, firs
 	d := g.driver()
 	g.killedAt(k, at, sent)
 	d.must(state.Run{Item: "10.deploy"})
-	<-k.done
+	until(t, "the keeper dies at its write", k.over) // which another run counted
 	g.at(nil)
 	d.until("the keeper is lost", func(in *state.Incident) bool { return d.scene.Lost != "" })
 	return g, d
@@ -126,10 +127,10 @@ func diesTakingBack(t *testing.T, w way, sockets string) (after string, writes i
 		t.Fatalf("%d writes changed nothing", writes)
 	}
 	k.signal(syscall.SIGTERM)
-	<-k.done
+	until(t, "the keeper ends", k.over)
 	r := g.start("rollback", "--immediate", "--incident", g.id)
 	g.killedAt(r, 0, true)
-	<-r.done
+	until(t, "the rollback dies at its first write", r.over)
 	g.at(nil)
 	if code := r.ProcessState.ExitCode(); code != -1 {
 		t.Fatalf("mayday rollback was not killed, it ended with %d: %s", code, r.said())
@@ -156,6 +157,8 @@ func TestStoppedOnAControlPlane(t *testing.T) {
 			// The first writes set the fences: the keeper is to be at work.
 			at := map[string]int{"canary": 4, "blue-green": 3, "rolling": 1}[w.name]
 			asleep, arrives := make(chan struct{}), make(chan struct{})
+			arrive := sync.OnceFunc(func() { close(arrives) })
+			defer arrive() // or a test that fails before waits for its own patch
 			g.at(func(n int, sent bool) bool {
 				if n == at && !sent {
 					_ = k.Process.Signal(syscall.SIGSTOP) // the rollback's own try says whether it worked
@@ -165,14 +168,21 @@ func TestStoppedOnAControlPlane(t *testing.T) {
 				return true
 			})
 			d.must(state.Run{Item: "10.deploy"})
-			<-asleep
+			until(t, "the patch is on its way", func() bool {
+				select {
+				case <-asleep:
+					return true
+				default:
+					return false
+				}
+			})
 			k.stop()
 			if now := g.specs(); now == before {
 				t.Error("the keeper had changed nothing yet")
 			}
 			g.takenBack()
 			g.is("as it was", before)
-			close(arrives)
+			arrive()
 			until(t, "the late patch is refused", func() bool { return g.refusal(at) != "" })
 			if r := g.refusal(at); !strings.HasPrefix(r, "PATCH ") || !strings.HasSuffix(r, " 422") {
 				t.Errorf("refused: %q", r)
@@ -187,7 +197,7 @@ func TestStoppedOnAControlPlane(t *testing.T) {
 				return err == nil && len(left) == 0
 			})
 			k.signal(syscall.SIGTERM)
-			<-k.done
+			until(t, "the keeper ends", k.over)
 			if code := k.ProcessState.ExitCode(); code != exitDone {
 				t.Errorf("the keeper ended with %d", code)
 			}
