@@ -101,7 +101,8 @@ func (p *pane) whole(w, h int) string {
 	})
 }
 
-// answer opens the item that comes next, which must be this one, and answers it.
+// answer opens the item that comes next, which must be this one, and answers it. While the
+// dialog asks what would run, it takes no answer: nothing is confirmed unseen.
 func (p *pane) answer(title string, keys ...string) {
 	p.t.Helper()
 	p.shows("› ○ " + title)
@@ -109,6 +110,7 @@ func (p *pane) answer(title string, keys ...string) {
 	p.until("the dialog of "+title, func(s string) bool { return strings.Contains(s, ": "+title+" ─") })
 	for _, k := range keys {
 		if k == "Enter" || k == "Tab" {
+			p.until("what would run", func(s string) bool { return !strings.Contains(s, "asking what would run") })
 			p.key(k)
 			continue
 		}
@@ -128,10 +130,11 @@ func (p *pane) press(key, title string) {
 }
 
 // rollBack presses R, and again where it came so soon after another key that it was
-// taken for a paste: no person is that quick, a test is.
+// taken for a paste: no person is that quick, a test is. The countdown may be over
+// before anybody has looked.
 func (p *pane) rollBack() {
 	p.t.Helper()
-	armed := func(s string) bool { return strings.Contains(s, "esc stop") }
+	armed := func(s string) bool { return strings.Contains(s, "esc stop") || strings.Contains(s, "rolled back to") }
 	for s := ""; !armed(s); {
 		p.key("R") // more of them change nothing
 		s = p.until("what R does", func(s string) bool { return armed(s) || strings.Contains(s, "R was ignored") })
@@ -145,7 +148,8 @@ func TestCockpitInTmux(t *testing.T) {
 		t.Run(fmt.Sprintf("%dx%d", size.w, size.h), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			p := openPane(t, h, size.w, size.h, "drill --speed 20")
+			// Nobody is to be paged before it is over: that would put a dialog over the checklist.
+			p := openPane(t, h, size.w, size.h, "drill --speed 1")
 			p.whole(size.w, size.h)
 			for _, title := range []string{"Affected systems", "User impact"} {
 				p.answer(title, "sign-in", "Enter")
