@@ -98,7 +98,7 @@ func TestNothingThatPullsWaitsForAHangingDisk(t *testing.T) {
 		"behind a stage": {"watch: ", true, func(*hanging) {}},
 		"in the monitoring period": {"monitoring: ", false, func(h *hanging) {
 			h.until("deployed", func(in *state.Incident) bool { return in.Item(itemDeploy).Status == state.ItemDone })
-			h.rig.must(h.do(state.PassOver{Item: "10.validate", Reason: "test"}))
+			h.must(h.do(state.PassOver{Item: "10.validate", Reason: "test"}))
 			h.until("watched", func(in *state.Incident) bool { return in.Item(state.ItemMonitor).Status == state.ItemRunning })
 			stall(h)
 		}},

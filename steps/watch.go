@@ -188,7 +188,7 @@ func askedSince(events []state.Event) map[string]time.Time {
 	var laid []state.Probe
 	since := map[string]time.Time{}
 	for _, ev := range events {
-		probes := laid
+		var probes []state.Probe
 		switch f := ev.Fact.(type) {
 		case state.Declared:
 			probes = f.Probes
